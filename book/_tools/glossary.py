@@ -1,0 +1,56 @@
+"""Print the glossary page from the glossary's data: ``python book/_tools/glossary.py``."""
+
+from pathlib import Path
+
+import nbformat
+import yaml
+from nbformat.v4 import new_markdown_cell, new_notebook
+
+BOOK = Path(__file__).resolve().parents[1]
+PAGE = BOOK / "glossary.ipynb"
+
+HEAD = """\
+# 术语表 · Glossary
+
+<div lang="zh">
+
+本书的每个术语在两种语言里各只有一个名字。符号的含义见[记号](notation.ipynb)。
+
+</div>
+
+<div lang="en">
+
+Every term of this book has one name in each language. The [notation](notation.ipynb) page explains the symbols.
+
+</div>"""
+
+COLUMNS = """\
+| 中文 | English | <span lang="zh">符号</span> <span lang="en">Symbol</span> | <span lang="zh">含义</span> <span lang="en">Meaning</span> |
+|:--|:--|:--|:--|"""
+
+
+def groups():
+    return yaml.safe_load((BOOK / "glossary.yml").read_text(encoding="utf8"))
+
+
+def page():
+    cells = [HEAD, *(table(group) for group in groups())]
+    notebook = new_notebook(cells=[
+        new_markdown_cell(text, id=f"cell-{number}") for number, text in enumerate(cells)
+    ])
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return notebook
+
+
+def table(group):
+    return "\n".join([f"## {group['group']}", "", COLUMNS, *map(row, group["terms"])])
+
+
+def row(term):
+    symbol = f"${term['symbol']}$" if "symbol" in term else ""
+    means = " ".join(f'<span lang="{lang}">{term["means"][lang]}</span>' for lang in ("zh", "en"))
+    return f"| {term['zh']} | {term['en']} | {symbol} | {means} |"
+
+
+if __name__ == "__main__":
+    nbformat.write(page(), PAGE)

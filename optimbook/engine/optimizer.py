@@ -1,0 +1,394 @@
+"""Optimizers made of rules, with the interface, the checkpoints and the manners of `torch.optim`."""
+
+import inspect
+import sys
+import warnings
+
+import torch
+from torch.optim.optimizer import _get_scalar_dtype, _use_grad_for_differentiable
+
+from ..language import Kind
+from . import cpu, eager
+from .cache import CannotBuild
+from .plan import Group, Member, plain_number, tensor_states
+
+ENGINE = {"maximize": False, "foreach": None, "capturable": False, "differentiable": False, "fused": None}
+PLANS = 8  # kept per optimizer, one for each set of parameters that had gradients together
+
+
+class Optimizer(torch.optim.Optimizer):
+    """Runs a rule over parameter groups. Make a subclass with `optimizer`.
+
+    Class attributes:
+        rule: the update.
+        packed: arguments that hold several hyperparameters, such as ``{"betas": ("beta1", "beta2")}``.
+    """
+
+    rule = None
+    packed = {}
+
+    def __init__(self, params, defaults):
+        self._check(defaults)
+        super().__init__(params, defaults)
+        if defaults.get("fused"):
+            if defaults.get("differentiable"):
+                raise RuntimeError("`fused` does not support `differentiable`")
+            if defaults.get("foreach"):
+                raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+            self._step_supports_amp_scaling = True
+
+    def add_param_group(self, param_group):
+        """Adds a group; see `torch.optim.Optimizer.add_param_group`. Its options are checked like the constructor's."""
+        if isinstance(param_group, dict):
+            self._check({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+
+    def _check(self, options):
+        """Raises ValueError for options that make no sense; subclasses add their own."""
+        lr = options.get("lr")
+        if isinstance(lr, torch.Tensor):
+            if options.get("foreach") and not options.get("capturable", True):
+                raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+            if lr.numel() != 1:
+                raise ValueError("Tensor lr must be 1-element")
+        if "lr" in options:
+            non_negative(self, options, lr="learning rate")
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for option, value in self._fallbacks().items():
+                group.setdefault(option, value)
+            on_device = group.get("capturable") or group.get("fused")
+            for param in group["params"]:
+                _numbers_to_tensors(self.rule, self.state.get(param, {}), param, group, on_device)
+
+    def _fallbacks(self):
+        """Options that an older checkpoint may lack."""
+        signature = inspect.signature(type(self).__init__).parameters
+        return {n: p.default for n, p in signature.items() if n in self.defaults and p.default is not p.empty}
+
+    def load_state_dict(self, state_dict):
+        """Loads what `state_dict` gave, ours or `torch.optim`'s; the tensors are copies of the source's."""
+        super().load_state_dict(state_dict)
+        for state in self.state.values():
+            if isinstance(state, dict):
+                state.update({k: v.clone() for k, v in state.items() if isinstance(v, torch.Tensor)})
+
+    @_use_grad_for_differentiable
+    def step(self, closure=None):
+        """Performs a single optimization step.
+
+        Args:
+            closure: reevaluates the model and returns the loss; run with gradients enabled.
+
+        Returns:
+            The closure's loss, or None.
+        """
+        if "capturable" in self.defaults:
+            self._accelerator_graph_capture_health_check()
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        if not self._overflowed():
+            self._update()
+        return loss
+
+    # One step
+
+    def _overflowed(self):
+        """What a `GradScaler` leaves with a fused optimizer: whether to skip this step, and the scale to take out."""
+        found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
+        if found_inf is not None and found_inf.item():
+            return True
+        if scale is not None:
+            grads = [p.grad for g in self.param_groups for p in g["params"] if p.grad is not None]
+            torch._foreach_mul_(grads, 1 / scale.item())
+        return False
+
+    def _update(self):
+        groups = [self._group(g) for g in self.param_groups]
+        params = [p for g in self.param_groups for p in g["params"]]
+        grads = [p.grad for p in params]
+        mask = bytes(g is not None for g in grads)
+        plain = self._plain(groups)
+        plans = self.__dict__.setdefault("_plans", {})
+        plan = plans.get(mask)
+        if not (plan and plan.holds(self, params, groups) and plan.prepare(grads, groups, plain)):
+            plan = _Plan(self, params, grads, groups, plain)
+            if len(plans) >= PLANS:
+                plans.clear()
+            plans[mask] = plan
+        plan.run()
+
+    def _group(self, options):
+        hyperparameters = {}
+        packed = {part: (argument, i) for argument, parts in self.packed.items() for i, part in enumerate(parts)}
+        for name in self.rule.hyperparameters:
+            if name in packed:
+                argument, i = packed[name]
+                hyperparameters[name] = options[argument][i]
+            else:
+                hyperparameters[name] = options[name]
+        lowered = self.rule.lowered(maximize=bool(options.get("maximize")), **hyperparameters)
+        return Group(options, hyperparameters, lowered)
+
+    def _plain(self, groups):
+        """Each group's hyperparameters as finite numbers; a group whose numbers stay tensors is left out."""
+        name = type(self).__name__
+        return [
+            None if g.flag("differentiable") or g.flag("capturable")
+            else {n: plain_number(n, v, name) for n, v in g.hyperparameters.items()}
+            for g in groups
+        ]  # fmt: skip
+
+
+def non_negative(optimizer, options, **words):
+    """Raises ValueError, in torch's words, unless these options are finite and not negative."""
+    for name, word in words.items():
+        if not 0.0 <= options[name] < float("inf"):
+            raise ValueError(f"Invalid {word}: {options[name]}; {type(optimizer).__name__} takes a finite number that is not negative")
+
+
+class _Plan:
+    """Who goes by which path, for one set of parameters with gradients."""
+
+    def __init__(self, optimizer, params, grads, groups, plain):
+        """Checks everything before anything changes, then makes the states that are missing."""
+        self.groups, self.params = groups, params
+        self.options = [g.key for g in groups]
+        members = _members(optimizer, grads, groups)
+        for member in members:
+            _check_member(member, groups[member.group], type(optimizer).__name__)
+        fresh = [(m, _new_state(optimizer, m, groups[m.group])) for m in members]
+        for member, state in fresh:
+            member.state.update(state)
+        try:
+            self._share_out(optimizer, members, groups)
+            if not self.prepare(grads, groups, plain):
+                raise AssertionError("a plan just made does not fit")
+        except BaseException:
+            for member, state in fresh:  # as if the step had not been tried
+                for name in state:
+                    del member.state[name]
+                if not member.state:
+                    optimizer.state.pop(member.param, None)
+            raise
+        self.state, self.states = optimizer.state, list(optimizer.state.values())
+        self.once = any(m.first for m in members)  # next time it is nobody's first step
+
+    def _share_out(self, optimizer, members, groups):
+        by_path = {}
+        repeated = len({id(m.param) for m in members}) < len(members)
+        for member in members:
+            by_path.setdefault(_path(member, groups[member.group], repeated), []).append(member)
+        self.kernels = None
+        if by_path.get("kernel"):
+            try:
+                self.kernels = cpu.Kernels(by_path["kernel"], groups)
+            except CannotBuild as reason:
+                self._without_kernels(by_path, groups, reason)
+        self.eager = [eager.Eager(by_path[s], groups, s) for s in ("foreach", "loop") if by_path.get(s)]
+        if by_path.get("called"):
+            self.eager.append(eager.Called(optimizer.rule, by_path["called"], groups))
+        # Gradients are handed over by position, since a kept plan meets new ones each step.
+        self.where = {id(m): i for i, m in enumerate(members)}
+
+    def _without_kernels(self, by_path, groups, reason):
+        members = by_path.pop("kernel")
+        if any(groups[m.group].flag("fused") for m in members):
+            raise RuntimeError(f"`fused=True` needs a compiled kernel, and there is none: {reason}") from reason
+        _warn_once(str(reason))
+        by_path.setdefault("foreach", []).extend(members)
+
+    def holds(self, optimizer, params, groups):
+        """Whether this plan still describes the optimizer: same parameters, options and states."""
+        return (
+            not self.once
+            and self.state is optimizer.state
+            and len(params) == len(self.params)
+            and all(a is b for a, b in zip(params, self.params))
+            and self.options == [g.key for g in groups]
+            and len(self.states) == len(optimizer.state)
+            and all(a is b for a, b in zip(self.states, optimizer.state.values()))
+        )
+
+    def prepare(self, grads, groups, plain):
+        """Takes this step's gradients and numbers; False if the plan no longer fits. Changes nothing of the user's."""
+        grads = [g for g in grads if g is not None]
+        if self.kernels:
+            mine = [grads[self.where[id(m)]] for m in self.kernels.members]
+            if not (self.kernels.fits(mine) and self.kernels.prepare(mine, groups, plain)):
+                return False
+        for part in self.eager:
+            for member in part.members:
+                member.grad = grads[self.where[id(member)]]
+            part.prepare(groups, plain)
+        return True
+
+    def run(self):
+        if self.kernels:
+            self.kernels.run()
+        for part in self.eager:
+            part.run()
+
+
+# ------------------------------------------------------------------------------------------- members
+
+
+def _members(optimizer, grads, groups):
+    """The parameters that have gradients, in order."""
+    grads, members = iter(grads), []
+    for index, group in enumerate(optimizer.param_groups):
+        for param in group["params"]:
+            grad = next(grads)
+            if grad is not None:
+                state = optimizer.state[param]
+                tensors = tensor_states(groups[index].lowered.program)
+                first = "first" in groups[index].lowered.program.variables and any(state.get(n) is None for n in tensors)
+                members.append(Member(param, grad, state, index, first))
+    return members
+
+
+def _check_member(member, group, name):
+    """Raises for what no path can take."""
+    param, grad = member.param, member.grad
+    if grad.layout != torch.strided and tensor_states(group.lowered.program):
+        hint = ", please consider SparseAdam instead" if name.startswith("Adam") else " with a state"
+        raise RuntimeError(f"{name} does not support sparse gradients{hint}")
+    if not (grad.is_floating_point() or grad.is_complex()) or not (param.is_floating_point() or param.is_complex()):
+        raise RuntimeError(f"{name} needs floating-point or complex parameters and gradients, and got {param.dtype} and {grad.dtype}")
+    if grad.device != param.device:
+        raise RuntimeError(f"{name}: a parameter is on {param.device} and its gradient on {grad.device}")
+    if grad.shape != param.shape:
+        raise RuntimeError(f"{name}: a parameter has shape {tuple(param.shape)} and its gradient {tuple(grad.shape)}")
+    if group.flag("fused") and not (param.is_floating_point() and param.device.type in ("cpu", "cuda")):
+        raise RuntimeError("`fused=True` requires all the params to be floating point Tensors of supported devices: "
+                           f"['cpu', 'cuda'] but {param.dtype} and {param.device.type}")  # fmt: skip
+    if group.flag("capturable") and param.device.type not in _capturable_devices():
+        raise AssertionError(f"If capturable=True, params and state_steps must be on supported devices: {_capturable_devices()}.")
+    if group.flag("foreach") and isinstance(group.options.get("lr"), torch.Tensor) and not group.options.get("capturable", True):
+        raise RuntimeError("lr as a Tensor is not supported for capturable=False and foreach=True")
+
+
+def _capturable_devices():
+    return torch.optim.optimizer._get_capturable_supported_devices()
+
+
+def _path(member, group, repeated):
+    """kernel, foreach, loop or called, for one parameter."""
+    options, param = group.options, member.param
+    if group.flag("differentiable") or group.flag("capturable"):
+        return "called"
+    if member.grad.layout != torch.strided or repeated:
+        return "loop"
+    kernel = options.get("fused") is not False and (options.get("fused") or options.get("foreach") is None)
+    if kernel and cpu.can_take(member, group.lowered):
+        return "kernel"
+    plain = type(param) in (torch.Tensor, torch.nn.Parameter)
+    return "foreach" if options.get("foreach") or (options.get("foreach") is None and plain) else "loop"
+
+
+def _new_state(optimizer, member, group):
+    """The states that a parameter should have and has not, as tensors."""
+    rule, param, program = optimizer.rule, member.param, group.lowered.program
+    if group.flag("differentiable") and getattr(member.state.get("step"), "requires_grad", False):
+        raise RuntimeError("`requires_grad` is not supported for `step` in differentiable mode")
+    missing = [n for n in program.states if member.state.get(n) is None]
+    state = {}
+    for name in sorted(missing, key=lambda n: n not in program.numbers):
+        start = rule.defaults.get(name) or 0
+        if program.variables[name] == Kind.NUMBER:
+            on_device = group.flag("capturable") or group.flag("fused")
+            device = param.device if on_device else "cpu"
+            state[name] = torch.tensor(float(start), dtype=_get_scalar_dtype(group.flag("fused")), device=device)
+        else:
+            state[name] = torch.full_like(param, start, memory_format=torch.preserve_format, requires_grad=False)
+    return state
+
+
+def _numbers_to_tensors(rule, state, param, group, on_device):
+    """Old checkpoints keep ``step`` as a Python number."""
+    for name in rule.states:
+        if isinstance(state.get(name), (int, float)):
+            dtype = _get_scalar_dtype(bool(group.get("fused")))
+            state[name] = torch.tensor(float(state[name]), dtype=dtype, device=param.device if on_device else "cpu")
+
+
+_warned = set()
+
+
+def _warn_once(reason):
+    if reason not in _warned:
+        _warned.add(reason)
+        warnings.warn(f"optimbook takes its foreach path: {reason}", stacklevel=6)
+
+
+# ------------------------------------------------------------------------------------------- a class from a rule
+
+
+def optimizer(rule, name=None, *, packed=None):
+    """Makes an optimizer class from a rule.
+
+    The class takes ``params``, the rule's hyperparameters with the rule's defaults, and
+    torch's ``maximize``, ``foreach``, ``differentiable``, ``fused`` and, if the rule keeps
+    a number such as ``step``, ``capturable``.
+
+    Args:
+        rule: a `Rule` with ``param`` and ``grad``.
+        name: the class's name; the rule's name in capitals by default (``my_rule`` → ``MyRule``).
+        packed: arguments that hold several hyperparameters, such as ``{"betas": ("beta1", "beta2")}``.
+
+    Raises:
+        TypeError: the rule updates no ``param``, or a packed hyperparameter is not the rule's.
+
+    Example:
+        >>> @rule
+        ... def descent(param, grad, *, lr=0.1):
+        ...     param = param - lr * grad
+        ...     return param
+        >>> Descent = optimizer(descent)
+        >>> Descent(model.parameters(), lr=0.01)
+    """
+    if rule.variables[:2] != ("param", "grad") or "param" not in rule.returns:
+        raise TypeError(f"rule {rule.name!r} is no update: its first arguments must be param and grad, and it must return param")
+    packed = packed or {}
+    for part in (part for parts in packed.values() for part in parts):
+        if part not in rule.hyperparameters:
+            raise TypeError(f"rule {rule.name!r} has no hyperparameter {part!r} to pack")
+    name = name or "".join(word.capitalize() for word in rule.name.split("_"))
+    signature = _signature(rule, packed)
+
+    def __init__(self, *args, **kwargs):
+        try:
+            given = signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}: {error}") from None
+        given.apply_defaults()
+        defaults = {n: v for n, v in given.arguments.items() if n not in ("self", "params")}
+        Optimizer.__init__(self, given.arguments["params"], defaults)
+
+    __init__.__signature__ = signature
+    doc = inspect.getdoc(rule) or f"The update that the rule ``{rule.name}`` describes."
+    caller = sys._getframe(1).f_globals.get("__name__", __name__)
+    return type(name, (Optimizer,), {"__init__": __init__, "__doc__": doc, "__module__": caller, "rule": rule, "packed": packed})
+
+
+def _keeps_numbers(rule):
+    """Whether there is a number state, such as ``step``, that `capturable` would keep on the device."""
+    return any(rule.program().variables.get(n) == Kind.NUMBER for n in rule.states)
+
+
+def _signature(rule, packed):
+    parameter = kinds = inspect.Parameter
+    parts = {part: argument for argument, group in packed.items() for part in group}
+    parameters = {"self": parameter("self", kinds.POSITIONAL_OR_KEYWORD), "params": parameter("params", kinds.POSITIONAL_OR_KEYWORD)}
+    for n in rule.hyperparameters:
+        argument = parts.get(n, n)
+        values = [rule.defaults.get(part, kinds.empty) for part in packed.get(argument, ())]
+        default = (kinds.empty if kinds.empty in values else tuple(values)) if values else rule.defaults.get(n, kinds.empty)
+        parameters[argument] = parameter(argument, kinds.POSITIONAL_OR_KEYWORD, default=default)
+    required_first = sorted(parameters.values(), key=lambda p: p.name not in ("self", "params") and p.default is not p.empty)
+    engine = [parameter(n, kinds.KEYWORD_ONLY, default=v) for n, v in ENGINE.items() if n != "capturable" or _keeps_numbers(rule)]
+    return inspect.Signature(required_first + engine)

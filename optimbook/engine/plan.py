@@ -1,0 +1,108 @@
+"""What a step works on: which parameters, by which program, with which numbers.
+
+Gathering this anew takes longer than the arithmetic of a small model, so a plan is kept
+for each set of parameters that had gradients together, and is used again for as long as
+`Plan.holds`.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from ..language import Kind
+
+
+@dataclass(slots=True)
+class Member:
+    """One parameter in a plan."""
+
+    param: torch.Tensor
+    grad: torch.Tensor  # of the present step
+    state: dict
+    group: int
+    first: bool
+
+
+@dataclass(slots=True)
+class Group:
+    """One parameter group as the engine sees it, read anew each step."""
+
+    options: dict
+    hyperparameters: dict  # by the rule's names, as given: numbers or tensors
+    lowered: object
+
+    def flag(self, name):
+        return bool(self.options.get(name))
+
+    @property
+    def key(self):
+        """What a plan depends on; the values of hyperparameters are not part of it."""
+        options = self.options
+        return (id(self.lowered), *(options.get(n) for n in ("fused", "foreach", "capturable", "differentiable")))
+
+
+class Numbers:
+    """The hoisted numbers of a step: one row for each distinct (group, first, number states).
+
+    Parameters that miss a gradient fall behind in ``step``; they get a row of their own.
+    """
+
+    def __init__(self, members, groups, values):
+        """``values``: per number state a list over the members, as they stand before the step."""
+        self.names = number_states(groups)
+        self.groups, self.rows, found = [], [], {}
+        self.states = []  # per row, the number states before the step
+        for i, member in enumerate(members):
+            key = (member.group, member.first, *(column[i] for column in values))
+            if key not in found:
+                found[key] = len(found)
+                self.groups.append((member.group, member.first))
+                self.states.append(list(key[2:]))
+            self.rows.append(found[key])
+
+    def work_out(self, groups, plain):
+        """Per row: the number states after the step, and the coefficients.
+
+        ``plain`` has each group's hyperparameters as numbers.
+        """
+        after, coefficients = [], []
+        for (index, first), before in zip(self.groups, self.states):
+            lowered = groups[index].lowered
+            scope = dict(zip(self.names, before))
+            scope["first"] = first
+            if "step" in scope:
+                scope["step"] += 1
+            arguments = [scope[n] for n in lowered.program.numbers]
+            arguments += [plain[index][n] for n in lowered.program.hyperparameters]
+            new, row = lowered.numbers(*arguments)
+            scope.update(zip(lowered.program.numbers, new))
+            after.append([scope[n] for n in self.names])
+            coefficients.append(row)
+        return after, coefficients
+
+
+def number_states(groups):
+    """Names of the states that are one number per parameter, over all groups."""
+    names = {n: None for g in groups for n in g.lowered.program.states if g.lowered.program.variables.get(n) == Kind.NUMBER}
+    return list(names)
+
+
+def tensor_states(program):
+    """Names of the states that are tensors of the parameter's shape."""
+    return [n for n in program.tensors if n not in ("param", "grad")]
+
+
+def plain_number(name, value, optimizer):
+    """A hyperparameter as a float.
+
+    Raises:
+        ValueError: it is not finite, or a tensor of more than one element.
+    """
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1:
+            raise ValueError(f"{optimizer}: {name} must be a number or a 1-element tensor, not of shape {tuple(value.shape)}")
+        value = value.item()
+    if not math.isfinite(value):
+        raise ValueError(f"{optimizer}: {name} must be finite, and is {value}")
+    return value

@@ -1,0 +1,126 @@
+"""The functions that a rule may call, each for floats, NumPy arrays, SymPy expressions and torch tensors.
+
+NumPy and SymPy are never imported here: an argument can only be theirs if the
+caller has imported them already.
+"""
+
+import builtins
+import contextlib
+import contextvars
+import math
+import sys
+
+import torch
+
+pi = math.pi
+abs = builtins.abs  # already works on all four; listed here so that a rule can import every name from one place
+
+# The dtype that `where` of two plain numbers takes: the parameter's, set while a rule runs on tensors.
+_dtype = contextvars.ContextVar("dtype", default=None)
+
+
+@contextlib.contextmanager
+def numbers_as(dtype):
+    """While this is open, ``where`` of two numbers makes tensors of ``dtype``."""
+    token = _dtype.set(dtype)
+    try:
+        yield
+    finally:
+        _dtype.reset(token)
+
+
+def _library(*values):
+    """The library whose functions apply: that of the first value that is not a plain number."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            return torch
+        numpy, sympy = sys.modules.get("numpy"), sys.modules.get("sympy")
+        if numpy and isinstance(value, (numpy.ndarray, numpy.generic)):
+            return numpy
+        if sympy and isinstance(value, (sympy.Basic, sympy.logic.boolalg.Boolean)):
+            return sympy
+    return math
+
+
+def _elementwise(name, doc):
+    def function(x):
+        return getattr(_library(x), name)(x)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
+sqrt = _elementwise("sqrt", "Square root.")
+cos = _elementwise("cos", "Cosine of an angle in radians.")
+exp = _elementwise("exp", "Exponential.")
+log = _elementwise("log", "Natural logarithm.")
+
+
+def floor(x):
+    """The largest integer not above ``x``, in ``x``'s own type (a float stays a float)."""
+    library = _library(x)
+    return float(math.floor(x)) if library is math else library.floor(x)
+
+
+def sign(x):
+    """-1, 0 or 1; for NaN what torch gives."""
+    library = _library(x)
+    if library is math:
+        return float((x > 0) - (x < 0))
+    return library.sign(x)
+
+
+def maximum(a, b):
+    """The larger of the two, element by element; NaN if either is, as in torch."""
+    return _extremum(a, b, "maximum", "Max", lambda a, b: a if a > b or a != a else b)
+
+
+def minimum(a, b):
+    """The smaller of the two, element by element; NaN if either is, as in torch."""
+    return _extremum(a, b, "minimum", "Min", lambda a, b: a if a < b or a != a else b)
+
+
+def _extremum(a, b, name, sympy_name, plain):
+    library = _library(a, b)
+    if library is math:
+        return plain(a, b)
+    if library is torch:
+        tensor = a if isinstance(a, torch.Tensor) else b
+        a, b = (torch.as_tensor(x, dtype=tensor.dtype, device=tensor.device) for x in (a, b))
+    return getattr(library, name if library is not sys.modules.get("sympy") else sympy_name)(a, b)
+
+
+def where(condition, a, b):
+    """``a`` where ``condition`` holds, else ``b``; both are worked out."""
+    library = _library(condition, a, b)
+    if library is math:
+        return a if condition else b
+    if library is torch:
+        if not any(isinstance(x, torch.Tensor) for x in (a, b)):
+            a = torch.as_tensor(a, dtype=_dtype.get(), device=condition.device)
+        return torch.where(condition, a, b)
+    if library is sys.modules.get("sympy"):
+        return library.Piecewise((a, condition), (b, True))
+    return library.where(condition, a, b)
+
+
+def norm(x):
+    """The Euclidean norm over all elements of a tensor."""
+    library = _library(x)
+    if library is torch:
+        return torch.linalg.vector_norm(x)
+    return library.linalg.norm(x) if library is sys.modules.get("numpy") else builtins.abs(x)
+
+
+def mean(x):
+    """The mean over all elements of a tensor."""
+    library = _library(x)
+    return x.mean() if library in (torch, sys.modules.get("numpy")) else x
+
+
+ELEMENTWISE = {f.__name__: f for f in (abs, sqrt, sign, maximum, minimum, where)}
+NUMBERS_ONLY = {f.__name__: f for f in (cos, exp, log, floor)}
+REDUCTIONS = {f.__name__: f for f in (norm, mean)}
+FUNCTIONS = {**ELEMENTWISE, **NUMBERS_ONLY, **REDUCTIONS}
+CONSTANTS = {"pi": pi}

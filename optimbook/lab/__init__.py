@@ -1,0 +1,16 @@
+"""What the chapters call: surfaces and paths, real small tasks, tables, figures, sliders.
+
+The only part of the package that needs more than torch: ``pip install "optimbook[lab]"``.
+"""
+
+from .cards import card
+from .checks import compare
+from .display import Html, show_rule
+from .paths import draw_path, noise, path
+from .setup import progress, start
+from .sliders import curve_slider, knob, path_slider
+from .style import color, figure, line
+from .surfaces import Surface, beale, draw_surface, quadratic, ravine, rosenbrock, saddle, tilted_ravine
+from .tables import spread, table
+from .tasks import Task, digits, digits_cnn, digits_mlp, regression, text
+from .training import Runs, grid, train, tune

@@ -1,0 +1,87 @@
+"""The algorithm card: what a class says of itself."""
+
+import inspect
+
+from ..language import Kind
+from .display import both
+from .tables import table
+
+PATHS = (("c", "fused CPU (C)"), ("triton", "fused CUDA (Triton)"))
+
+
+def card(cls, ranges=None):
+    """The card of an optimizer or scheduler: paper, state, hyperparameters, torch counterpart, fast paths.
+
+    Args:
+        ranges: sensible ranges by argument, ``{"lr": "1e-4 … 1e-2"}``; arguments without one are left out.
+    """
+    ranges = ranges or {}
+    defaults = _defaults(cls)
+    rows = [
+        (both("论文", "Paper"), _paper(cls)),
+        *_states(cls, defaults),
+        *[(f"<code>{name}</code>", _argument(defaults[name], ranges[name])) for name in defaults if name in ranges],
+        (both("PyTorch 中的对应", "Counterpart in PyTorch"), f"<code>{_counterpart(cls)}</code>"),
+        *_paths(cls, defaults),
+    ]
+    return table((f"<code>optimbook.{_public(cls)}</code>", ""), rows)
+
+
+def _paper(cls):
+    """`cls.paper` is a dictionary: title, authors, year, url."""
+    paper = cls.paper
+    return f"{paper['authors']}, <i>{paper['title']}</i>, {paper['year']}"
+
+
+def _defaults(cls):
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    skipped = ("self", "params", "optimizer", "last_epoch")
+    return {p.name: p.default for p in parameters if p.name not in skipped and p.kind == p.POSITIONAL_OR_KEYWORD}
+
+
+def _argument(default, likely):
+    known = "" if default is inspect.Parameter.empty else f"{both('默认', 'default')} <code>{default}</code>{both('；', '; ')}"
+    return f"{known}{both('常用', 'usual')} {likely}"
+
+
+def _states(cls, defaults):
+    """Numbers and bytes of state; a schedule has none."""
+    if "param" not in cls.rule.variables:
+        return []
+    program = cls.rule.program(**_flags(cls.rule, defaults))
+    tensors = [name for name in program.states if program.variables[name] == Kind.TENSOR]
+    numbers = [name for name in program.states if program.variables[name] == Kind.NUMBER]
+    count = len(tensors)
+    names = ", ".join(f"<code>{name}</code>" for name in tensors) or "–"
+    rows = [(
+        both("每个参数的状态", "State per parameter"),
+        f"{both(f'{count} 个数', f'{count} number' + 's' * (count != 1))} ({names}); "
+        f"{both(f'float32 占 {4 * count} 字节', f'{4 * count} bytes in float32')}",
+    )]  # fmt: skip
+    if numbers:
+        one = ", ".join(f"<code>{name}</code>" for name in numbers)
+        rows.append((both("每个张量的状态", "State per tensor"), one))
+    return rows
+
+
+def _flags(rule, defaults):
+    return {name: defaults[name] for name in rule.flags if name in defaults}
+
+
+def _public(cls):
+    return f"lr_scheduler.{cls.__name__}" if "param" not in cls.rule.variables else cls.__name__
+
+
+def _counterpart(cls):
+    import torch
+
+    name = f"torch.optim.{_public(cls)}"
+    home = torch.optim.lr_scheduler if "." in _public(cls) else torch.optim
+    return name if hasattr(home, cls.__name__) else "–"
+
+
+def _paths(cls, defaults):
+    if "param" not in cls.rule.variables:
+        return []
+    fused = [label for form, label in PATHS if hasattr(cls.rule, form)]
+    return [(both("执行路径", "Paths"), ", ".join(["loop", "foreach", *fused]))]

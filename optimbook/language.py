@@ -1,0 +1,387 @@
+"""The rule language: how a plain Python function is read, checked, and turned into a program.
+
+A *definition* is the function's syntax tree with the roles of its names. A *program* is
+the definition with every flag decided: a straight list of assignments in single-assignment
+form, which each form in `optimbook.forms` prints in its own notation.
+"""
+
+import ast
+import copy
+import inspect
+import itertools
+import textwrap
+from dataclasses import dataclass
+from enum import IntEnum
+
+from . import functions
+
+
+class RuleError(SyntaxError):
+    """A function that is not a rule; the message names the file and the line."""
+
+
+class Kind(IntEnum):
+    """What an expression is worked out over: the larger kind wins."""
+
+    NUMBER = 0  # one number per parameter and step, worked out in float64 before the tensors are touched
+    REDUCED = 1  # one number per parameter that needs its tensors (a norm, a mean)
+    TENSOR = 2  # one number per element
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """``name`` gets its version number ``version``; names inside ``value`` carry theirs as ``name@version``."""
+
+    name: str
+    version: int
+    value: ast.expr
+    kind: Kind
+
+    @property
+    def target(self):
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A rule with every flag decided.
+
+    Attributes:
+        name: the rule's name.
+        assignments: in the author's order.
+        variables: the kind of each positional argument that the program reads or writes.
+        outputs: what the rule returns, in order, without the states that no taken branch assigns.
+        hyperparameters: the keyword arguments that the program reads.
+    """
+
+    name: str
+    assignments: tuple
+    variables: dict
+    outputs: tuple
+    hyperparameters: tuple
+
+    def last(self, name):
+        """The version of ``name`` that the rule returns."""
+        return max((a.version for a in self.assignments if a.name == name), default=0)
+
+    @property
+    def tensors(self):
+        return tuple(n for n, kind in self.variables.items() if kind == Kind.TENSOR)
+
+    @property
+    def numbers(self):
+        return tuple(n for n, kind in self.variables.items() if kind == Kind.NUMBER)
+
+    @property
+    def states(self):
+        """The variables, other than the parameter, that live on from step to step."""
+        kept = set(self.outputs) - {"param"}
+        return tuple(n for n in self.variables if n in kept or n == "step")
+
+
+def split(target):
+    """``"exp_avg@1"`` to ``("exp_avg", 1)``; a hyperparameter has no version."""
+    name, _, version = target.partition("@")
+    return name, int(version) if version else None
+
+
+class Definition:
+    """The syntax tree of a rule, checked."""
+
+    def __init__(self, function):
+        self.function = function
+        self.name = function.__name__
+        self.source, self.file, self.line = _source(function)
+        self.tree = _parse(self)
+        arguments = self.tree.args
+        self.variables = tuple(a.arg for a in arguments.posonlyargs + arguments.args)
+        self.hyperparameters = tuple(a.arg for a in arguments.kwonlyargs)
+        signature = inspect.signature(function).parameters
+        self.defaults = {n: p.default for n, p in signature.items() if p.default is not p.empty}
+        self.returns = _returns(self)
+        self.conditions = _conditions(self)
+        self.tests = [compile(ast.Expression(c), self.file, "eval") for c in self.conditions]
+        self.states = tuple(n for n in self.variables if n in self.returns or n == "step")
+        _Checker(self).check()
+        # Every way through the function must make sense, so each is walked once when the rule is defined.
+        self.flags = tuple(dict.fromkeys(n.id for c in self.conditions for n in ast.walk(c) if isinstance(n, ast.Name)))
+        for choice in itertools.product((False, True), repeat=len(self.conditions)):
+            self.program(choice)
+
+    def error(self, message, node=None):
+        # A decorator's line is the function's first line, so line numbers count from there.
+        line = self.line + (node.lineno - 1 if node is not None and hasattr(node, "lineno") else 0)
+        error = RuleError(f"rule {self.name!r}: {message}")
+        error.filename, error.lineno = self.file, line
+        if node is not None and hasattr(node, "lineno"):
+            error.text = self.source.splitlines()[node.lineno - 1]
+        return error
+
+    def decide(self, values):
+        """Which ``if`` conditions hold, for these hyperparameters; a flag not given counts as off (0 or False)."""
+        scope = {name: values.get(name, 0) for name in self.flags}
+        return tuple(bool(eval(test, {}, scope)) for test in self.tests)
+
+    def program(self, choice, *, maximize=False, name=None):
+        """The program for one truth value per condition (`decide`), with ``grad = -grad`` first if ``maximize``."""
+        held = dict(zip(map(ast.unparse, self.conditions), choice))
+        statements = list(_flatten(self.tree.body, held))
+        if maximize:
+            statements.insert(0, ast.parse("grad = -grad").body[0])
+        return _single_assignment(self, statements, name or self.name)
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+_NAMED = ("param", "grad")  # always tensors; every other name's kind follows from what it is made of
+_ENGINE = ("step", "first")  # numbers that the engine provides
+
+
+def _source(function):
+    try:
+        lines, line = inspect.getsourcelines(function)
+    except (OSError, TypeError):
+        error = RuleError(f"rule {function.__name__!r}: its source cannot be read; define it in a file or a notebook cell")
+        error.filename = function.__code__.co_filename
+        raise error from None
+    return textwrap.dedent("".join(lines)), inspect.getsourcefile(function) or "<unknown>", line
+
+
+def _parse(definition):
+    body = ast.parse(definition.source).body
+    if len(body) != 1 or not isinstance(body[0], ast.FunctionDef):
+        raise definition.error("a rule is one plain function, written with def")
+    tree = body[0]
+    if tree.args.vararg or tree.args.kwarg:
+        raise definition.error("a rule names all its arguments: no *args, no **kwargs", tree)
+    if ast.get_docstring(tree) is not None:
+        tree.body = tree.body[1:]
+    return tree
+
+
+def _returns(definition):
+    last = definition.tree.body[-1] if definition.tree.body else None
+    if not isinstance(last, ast.Return) or last.value is None:
+        raise definition.error("a rule ends with one return, of the names it updates", last)
+    values = last.value.elts if isinstance(last.value, ast.Tuple) else [last.value]
+    for value in values:
+        if not isinstance(value, ast.Name):
+            raise definition.error("a rule returns names, not expressions", value)
+    return tuple(value.id for value in values)
+
+
+def _conditions(definition):
+    """The tests of all ``if`` statements, each once."""
+    tests = {ast.unparse(n.test): n.test for n in ast.walk(definition.tree) if isinstance(n, ast.If)}
+    return tuple(tests.values())
+
+
+class _Checker(ast.NodeVisitor):
+    """Lets through what the language has; everything else is an error that names the line."""
+
+    NODES = (ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.IfExp, ast.Call, ast.Name, ast.Constant)
+    OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.Mod, ast.USub, ast.UAdd, ast.Not, ast.And, ast.Or,
+                 ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)  # fmt: skip
+    ARITY = {"where": 3, "maximum": 2, "minimum": 2}
+
+    def __init__(self, definition):
+        self.definition = definition
+        self.known = set(definition.variables) | set(definition.hyperparameters)
+
+    def check(self):
+        reserved = [n for n in self.known if n in functions.FUNCTIONS or n in functions.CONSTANTS]
+        if reserved:
+            raise self.error(f"{reserved[0]!r} is a function of the language; give the argument another name", None)
+        self.statements(self.definition.tree.body[:-1])
+        for name in self.definition.returns:
+            if name not in self.known:
+                raise self.error(f"returns {name!r}, which is never assigned", self.definition.tree.body[-1])
+
+    def error(self, message, node):
+        return self.definition.error(message, node)
+
+    def statements(self, body):
+        for statement in body:
+            if isinstance(statement, ast.Assign):
+                self.assignment(statement)
+            elif isinstance(statement, ast.If):
+                self.flag(statement.test)
+                self.statements(statement.body)
+                self.statements(statement.orelse)
+            elif isinstance(statement, ast.Return):
+                raise self.error("only the last line of a rule returns", statement)
+            elif not isinstance(statement, ast.Pass):
+                what = type(statement).__name__
+                raise self.error(f"{what} is not in the rule language; use assignments and `if` on a flag", statement)
+
+    def assignment(self, statement):
+        if len(statement.targets) != 1 or not isinstance(statement.targets[0], ast.Name):
+            raise self.error("assign to one name at a time", statement)
+        name = statement.targets[0].id
+        if name in self.definition.hyperparameters or name in _ENGINE:
+            raise self.error(f"{name!r} cannot be assigned: it is given to the rule", statement)
+        self.visit(statement.value)
+        self.known.add(name)
+
+    def flag(self, test):
+        for node in ast.walk(test):
+            if isinstance(node, ast.Name) and node.id not in self.definition.hyperparameters:
+                raise self.error(f"`if` decides on hyperparameters alone, and {node.id!r} is none; for numbers that change "
+                                 "from step to step write `a if condition else b`, for tensors where(...)", test)  # fmt: skip
+        self.visit(test)
+
+    def generic_visit(self, node):
+        if isinstance(node, self.OPERATORS) or isinstance(node, ast.expr_context):
+            return
+        if not isinstance(node, self.NODES):
+            raise self.error(f"{ast.unparse(node)!r}: {type(node).__name__} is not in the rule language", node)
+        super().generic_visit(node)
+
+    def visit_Compare(self, node):
+        if len(node.ops) != 1:
+            raise self.error("compare two things at a time", node)
+        self.generic_visit(node)
+
+    def visit_Constant(self, node):
+        if not isinstance(node.value, (int, float)):
+            raise self.error(f"{node.value!r} is not a number", node)
+
+    def visit_Name(self, node):
+        if node.id in functions.CONSTANTS:
+            self.is_ours(node, functions.CONSTANTS[node.id])
+        elif node.id in functions.FUNCTIONS:
+            raise self.error(f"{node.id} is a function: call it", node)
+        elif node.id not in self.known:
+            raise self.error(f"{node.id!r} is neither an argument of the rule nor assigned before", node)
+
+    def visit_Call(self, node):
+        if node.keywords or any(isinstance(a, ast.Starred) for a in node.args) or not isinstance(node.func, ast.Name):
+            raise self.error(f"{ast.unparse(node)!r}: call a function by its plain name, with positional arguments", node)
+        name = node.func.id
+        if name in functions.FUNCTIONS:
+            self.is_ours(node, functions.FUNCTIONS[name])
+            if len(node.args) != self.ARITY.get(name, 1):
+                raise self.error(f"{name} takes {self.ARITY.get(name, 1)} argument(s), not {len(node.args)}", node)
+        elif name not in self.definition.hyperparameters:  # a hyperparameter may be a function: LambdaLR's
+            known = ", ".join(sorted(functions.FUNCTIONS))
+            raise self.error(f"{name!r} is not a function of the rule language ({known})", node)
+        for argument in node.args:
+            self.visit(argument)
+
+    def is_ours(self, node, ours):
+        name = node.id if isinstance(node, ast.Name) else node.func.id
+        scope = inspect.getclosurevars(self.definition.function)
+        theirs = {**scope.builtins, **scope.globals, **scope.nonlocals}.get(name)
+        if theirs is not ours:
+            raise self.error(f"{name!r} here is not optimbook's; write `from optimbook import {name}`", node)
+
+
+# -------------------------------------------------------------------------------------- to single assignment
+
+
+def _flatten(body, held):
+    """The assignments of the branches that are taken."""
+    for statement in body:
+        if isinstance(statement, ast.Assign):
+            yield statement
+        elif isinstance(statement, ast.If):
+            yield from _flatten(statement.body if held[ast.unparse(statement.test)] else statement.orelse, held)
+
+
+def _single_assignment(definition, statements, name_of_rule):
+    version = dict.fromkeys(definition.variables, 0)
+    kinds = _variable_kinds(definition, statements)
+    known = {f"{n}@0": k for n, k in kinds.items()}
+    assignments, read = [], set()
+    for statement in statements:
+        name = statement.targets[0].id
+        value = _Versions(definition, version, read).visit(copy.deepcopy(statement.value))
+        kind = kind_of(value, known, definition)
+        version[name] = version[name] + 1 if name in version else 1
+        assignments.append(Assignment(name, version[name], value, kind))
+        known[assignments[-1].target] = kind
+    assigned = {a.name for a in assignments}
+    for name in definition.states:
+        if f"{name}@0" in read and name not in assigned and name not in ("step", "param"):
+            raise definition.error(f"state {name!r} is read in a branch that never assigns it")
+    for name in set(definition.returns) - set(definition.variables):
+        if name not in assigned:
+            raise definition.error(f"returns {name!r}, which a branch leaves unassigned")
+    variables = {n: k for n, k in kinds.items() if n in assigned or f"{n}@0" in read or n in ("param", "grad")}
+    outputs = tuple(n for n in definition.returns if n in assigned or n == "param")
+    hyperparameters = tuple(n for n in definition.hyperparameters if n in read)
+    return Program(name_of_rule, tuple(assignments), variables, outputs, hyperparameters)
+
+
+def _variable_kinds(definition, statements):
+    """Tensors are `param`, `grad` and whatever state is made from a tensor; found by going round until nothing changes."""
+    kinds = {n: Kind.TENSOR if n in _NAMED else Kind.NUMBER for n in definition.variables}
+    while True:
+        known = dict(kinds)
+        for statement in statements:
+            name = statement.targets[0].id
+            known[name] = max(kind_of(statement.value, known, None), known.get(name, Kind.NUMBER))
+        raised = {n: Kind.TENSOR if known[n] else Kind.NUMBER for n in kinds}
+        if raised == kinds:
+            return kinds
+        kinds = raised
+
+
+def kind_of(node, known, definition):
+    """The kind of an expression; with a definition also the errors that only kinds can show."""
+    kind = lambda child: kind_of(child, known, definition)  # noqa: E731
+    if isinstance(node, ast.Name):
+        return known.get(node.id, Kind.NUMBER)
+    if isinstance(node, ast.Call):
+        inner = max(map(kind, node.args))
+        if node.func.id in functions.REDUCTIONS:
+            return Kind.REDUCED if inner == Kind.TENSOR else inner
+        if definition and node.func.id not in functions.ELEMENTWISE and inner != Kind.NUMBER:
+            raise definition.error(f"{node.func.id} takes numbers, and {unversioned(node.args[0])!r} is a tensor", node)
+        return inner
+    children = [c for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)]
+    result = max(map(kind, children), default=Kind.NUMBER)
+    if definition and result != Kind.NUMBER:
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+            raise definition.error(f"% takes numbers, and {unversioned(node)!r} has a tensor", node)
+        if isinstance(node, ast.BoolOp) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
+            raise definition.error(f"and, or, not take numbers; for tensors nest where(...): {unversioned(node)!r}", node)
+        if isinstance(node, ast.IfExp) and kind(node.test) != Kind.NUMBER:
+            raise definition.error(f"`a if c else b` decides on a number; for tensors write where(c, a, b): {unversioned(node)!r}", node)
+    return result
+
+
+class _Versions(ast.NodeTransformer):
+    """Writes each variable as ``name@version`` and notes what is read."""
+
+    def __init__(self, definition, version, read):
+        self.definition, self.version, self.read = definition, version, read
+
+    def visit_Call(self, node):
+        node.args = [self.visit(a) for a in node.args]
+        if node.func.id in self.definition.hyperparameters:
+            self.read.add(node.func.id)
+        return node
+
+    def visit_Name(self, node):
+        name = node.id
+        if name in functions.CONSTANTS:
+            return node
+        if name in self.definition.hyperparameters:
+            self.read.add(name)
+            return node
+        if name not in self.version:
+            raise self.definition.error(f"{name!r} is read before this branch assigns it", node)
+        node.id = f"{name}@{self.version[name]}"
+        self.read.add(node.id)
+        return node
+
+
+def unversioned(node):
+    """The expression as the author wrote it, without versions."""
+
+    class Strip(ast.NodeTransformer):
+        def visit_Name(self, name):
+            return ast.Name(split(name.id)[0])
+
+    return ast.unparse(Strip().visit(copy.deepcopy(node)))

@@ -1,0 +1,67 @@
+"""Has every public class its chapter? Those without stand in a list that may only shrink."""
+
+import inspect
+import re
+import subprocess
+
+from .notebooks import ROOT
+
+LIST = ROOT / "tests" / "without_chapter.txt"
+
+
+def problems(classes, chapters, listed, before=None):
+    """`classes` are public, `listed` are excused, `before` were excused when the list was made."""
+    for cls in classes:
+        chapter = chapter_of(cls, chapters)
+        if chapter is None and cls.__name__ not in listed:
+            yield f"{cls.__name__} has no chapter {module_name(cls)}.ipynb that names it"
+        if chapter is not None and cls.__name__ in listed:
+            yield f"{cls.__name__} has its chapter, {chapter}: take it off {LIST.name}"
+    for name in sorted(listed - {cls.__name__ for cls in classes}):
+        yield f"{LIST.name} names {name}, which is no public class"
+    if before is not None and listed - before:
+        yield f"{LIST.name} may only shrink, and {sorted(listed - before)} are new in it"
+
+
+def chapter_of(cls, chapters):
+    """A chapter and its module share a name, and the chapter names the class."""
+    for chapter in chapters:
+        text = "\n".join(cell.source for cell in chapter.cells)
+        if chapter.name == module_name(cls) and re.search(rf"\b{cls.__name__}\b", text):
+            return chapter
+    return None
+
+
+def module_name(cls):
+    return cls.__module__.rpartition(".")[2]
+
+
+def public_classes():
+    """Every class that optimbook.optim and optimbook.lr_scheduler offer, but for torch's own."""
+    import optimbook.lr_scheduler
+    import optimbook.optim
+
+    found = {}
+    for module in (optimbook.optim, optimbook.lr_scheduler):
+        for name, cls in inspect.getmembers(module, inspect.isclass):
+            if not name.startswith("_") and cls.__module__.startswith(module.__name__ + "."):
+                found[name] = cls
+    return list(found.values())
+
+
+def listed(text):
+    return {line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")}
+
+
+def first_version():
+    """The list as it was first committed, or None where there is no history to ask."""
+    try:
+        commits = git("log", "--diff-filter=A", "--format=%H", "--", LIST.relative_to(ROOT)).split()
+        return listed(git("show", f"{commits[-1]}:{LIST.relative_to(ROOT).as_posix()}")) if commits else None
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def git(*arguments):
+    command = ["git", "-C", ROOT, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -1,0 +1,103 @@
+"""Finding the way: between the editions, from the front page, and by searching."""
+
+import pytest
+
+from .conftest import EDITIONS, PAGES
+
+LANG = {"zh": "zh-CN", "en": "en", "both": "zh-CN"}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_switch_leads_to_the_same_page_by_keyboard(visit, site, path):
+    page = visit(f"zh/{path}.html")
+    for edition in ("en", "both", "zh"):
+        tab_to(page, f".edition-switch a[data-edition={edition}]")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{site}/{edition}/{path}.html")
+        assert page.locator("html").get_attribute("lang") == LANG[edition]
+        current = page.locator(".edition-switch a[aria-current]")
+        assert current.count() == 1 and current.get_attribute("data-edition") == edition
+    assert page.problems == []
+
+
+def tab_to(page, selector):
+    """Press Tab until the element has the focus, as somebody without a mouse does."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"Tab does not reach {selector}")
+
+
+def test_the_switch_keeps_the_section(visit, site):
+    page = visit("zh/intro.html#choose-a-language")
+    page.click(".edition-switch a[data-edition=en]")
+    page.wait_for_url(f"{site}/en/intro.html#choose-a-language")
+    assert page.locator("#choose-a-language h2").inner_text().startswith("Choose a language")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_search_engines_find_the_twins(visit, path):
+    links = {}
+    for edition in EDITIONS:
+        page = visit(f"{edition}/{path}.html")
+        links[edition] = dict(page.locator("link[hreflang]").evaluate_all(
+            "all => all.map((link) => [link.hreflang, link.href])"))
+    assert links["zh"] == links["en"] == links["both"]
+    assert {lang: link.split("/")[-1 - path.count("/") - 1] for lang, link in links["zh"].items()} == {"zh": "zh", "en": "en"}
+
+
+@pytest.mark.parametrize(
+    ("locale", "edition"), [("zh-CN", "zh"), ("zh-TW", "zh"), ("en-GB", "en"), ("fr-FR", "en")]
+)
+def test_the_front_page_speaks_the_browsers_language(visit, site, locale, edition):
+    page = visit("index.html", locale=locale)
+    page.wait_for_url(f"{site}/{edition}/intro.html")
+    assert page.problems == []
+
+
+def test_the_front_page_remembers_a_choice(visit, site):
+    page = visit("zh/intro.html", locale="zh-CN")
+    page.click(".edition-switch a[data-edition=both]")
+    page.wait_for_url(f"{site}/both/intro.html")
+    page.goto(f"{site}/index.html")
+    page.wait_for_url(f"{site}/both/intro.html")
+
+
+def test_the_front_page_shows_every_edition_without_scripts(visit):
+    page = visit("index.html", java_script_enabled=False)
+    links = page.locator("a:visible").evaluate_all("all => all.map((link) => link.getAttribute('href'))")
+    assert links == [f"{edition}/intro.html" for edition in EDITIONS]
+
+
+@pytest.mark.parametrize(
+    ("edition", "question", "found"),
+    [
+        ("zh", "学习率", "术语表"),
+        ("zh", "余弦退火", "余弦退火"),
+        ("zh", "余弦退火学习率", "术语表"),  # two words that nothing separates
+        ("zh", "weight decay", "术语表"),
+        ("en", "weight decay", "Glossary"),
+        ("en", "余弦退火", "Glossary"),
+        ("both", "学习率", "Glossary"),
+        ("both", "weight decay", "术语表"),
+    ],
+)
+def test_search_finds(visit, edition, question, found):
+    page = visit(f"{edition}/intro.html")
+    page.locator(".search-button__button:visible").first.click()
+    page.keyboard.type(question)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=*")
+    page.wait_for_selector("#search-results li a")
+    page.wait_for_timeout(300)
+    titles = page.locator("#search-results li > a").all_inner_texts()
+    assert any(found in title for title in titles), titles
+    assert page.problems == []
+
+
+def test_search_finds_nothing_for_nonsense(visit):
+    page = visit("zh/search.html?q=量子色动力学")
+    page.wait_for_selector("#search-results p.search-summary")
+    page.wait_for_timeout(500)
+    assert page.locator("#search-results li").count() == 0

@@ -1,0 +1,151 @@
+"""Every page in every edition, as a reader without any other host sees it."""
+
+import re
+
+import nbformat
+import pytest
+
+from .conftest import CONFIG, EDITIONS, PAGES, ROOT
+
+HAN = re.compile(r"[\u4e00-\u9fff]")
+WEIGHT = 900  # kilobytes, not compressed
+LANG = {"zh": "zh-CN", "en": "en", "both": "zh-CN"}
+STICKING_OUT = """() => [...document.querySelectorAll("body *")]
+  .filter((node) => node.getBoundingClientRect().right > innerWidth + 1 && getComputedStyle(node).position !== "fixed")
+  .filter((node) => {
+    for (let up = node.parentElement; up; up = up.parentElement)
+      if (getComputedStyle(up).overflowX !== "visible") return false;
+    return true;
+  }).map((node) => node.outerHTML.slice(0, 120))"""
+
+every_page = pytest.mark.parametrize("path", PAGES)
+every_edition = pytest.mark.parametrize("edition", EDITIONS)
+
+
+@every_page
+@every_edition
+def test_page(visit, edition, path):
+    page = visit(f"{edition}/{path}.html")
+    assert page.problems == []
+    check_language(page, edition)
+    check_mathematics(page, path)
+    check_pictures(page)
+    check_sliders(page)
+    check_colours(page)
+    check_colab(page, path)
+    check_weight(page)
+    check_width(page)
+    assert page.problems == []
+
+
+def check_language(page, edition):
+    assert page.locator("html").get_attribute("lang") == LANG[edition]
+    titles = page.locator(".bd-article :is(h1, h2, h3, summary):visible").all_inner_texts()
+    assert titles
+    if edition == "en":
+        assert not [title for title in titles if HAN.search(title)]
+    if edition == "zh":
+        assert not [title for title in titles if " · " in title]
+    for other in {"zh": ["en"], "en": ["zh"]}.get(edition, []):
+        assert page.locator(f".bd-article [lang={other}]:visible").count() == 0
+    if edition == "both":
+        assert page.locator(".bd-article [lang=zh]").count() == page.locator(".bd-article [lang=en]").count() > 0
+
+
+def check_mathematics(page, path):
+    drawn = page.locator(".katex").count()
+    assert bool(drawn) == ("$" in markdown(path))
+    assert page.locator(".katex-error").count() == 0
+    assert not [name for name in scripts(page) if re.search("katex|mathjax", name, re.I)]
+    assert "$" not in prose(page)  # nothing was left undrawn
+
+
+def check_pictures(page):
+    pictures = page.locator(".bd-article img").evaluate_all("all => all.map((image) => image.alt)")
+    assert all(len(alt) > 10 for alt in pictures), pictures
+    assert all(page.locator(".bd-article img").evaluate_all("all => all.map((image) => image.naturalWidth > 0)"))
+
+
+def check_sliders(page):
+    """Moving a slider by the keyboard changes what its output shows."""
+    sliders = page.locator(".cell_output input[type=range]")
+    for index in range(sliders.count()):
+        slider = sliders.nth(index)
+        before = drawing(slider)
+        slider.focus()
+        page.keyboard.press("End")
+        after = drawing(slider)
+        page.keyboard.press("Home")
+        assert len({before, after, drawing(slider)}) >= 2, slider.evaluate("node => node.outerHTML")
+
+
+def check_colours(page):
+    """The button goes round light, dark and the system's choice."""
+    seen = set()
+    for _ in range(3):
+        page.locator(".theme-switch-button:visible").first.click()
+        seen.add(page.evaluate("[document.documentElement.dataset.theme, getComputedStyle(document.body).backgroundColor].join()"))
+    assert len(seen) == 2, seen
+
+
+def check_colab(page, path):
+    """The button opens this page's notebook, and the notebook exists."""
+    repository = CONFIG["repository"]
+    project = repository["url"].removeprefix("https://github.com/")
+    notebook = f"{repository['path_to_book']}/{path}.ipynb"
+    address = f"https://colab.research.google.com/github/{project}/blob/{repository['branch']}/{notebook}"
+    assert page.locator(f'.article-header-buttons a[href="{address}"]').count() == 1
+    assert (ROOT / notebook).exists()
+
+
+def check_weight(page):
+    """What a page needs beside itself and its pictures; the theme alone would ask for 2.5 MB more."""
+    kilobytes = page.evaluate("""performance.getEntriesByType("resource")
+      .filter((entry) => entry.initiatorType !== "img")
+      .reduce((sum, entry) => sum + entry.encodedBodySize, 0) / 1000""")
+    assert kilobytes < WEIGHT, kilobytes
+
+
+def check_width(page):
+    """Nothing sticks out of the window, with every solution open."""
+    page.locator(".bd-article details").evaluate_all("all => all.forEach((node) => { node.open = true; })")
+    for width in (360, 768, 1440):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(STICKING_OUT) == [], width
+
+
+@every_page
+def test_the_page_is_whole_without_scripts(visit, path):
+    page = visit(f"zh/{path}.html", java_script_enabled=False)
+    assert page.problems == []
+    assert bool(page.locator(".katex-html").count()) == ("$" in markdown(path))
+    assert page.locator(".edition-switch a:visible").count() == 3
+
+
+def drawing(slider):
+    """What the output around a slider shows: its marks, and the pixels of its canvases."""
+    return slider.evaluate("""node => {
+      const output = node.closest(".cell_output");
+      const canvases = [...output.querySelectorAll("canvas")].map((canvas) => canvas.toDataURL());
+      return [output.querySelector("svg")?.innerHTML, ...canvases].join();
+    }""")
+
+
+def prose(page):
+    """The words outside of code and formulas."""
+    return page.locator(".bd-article").evaluate("""node => {
+      const copy = node.cloneNode(true);
+      copy.querySelectorAll(".katex, pre, code, .cell_output, script").forEach((part) => part.remove());
+      return copy.textContent;
+    }""")
+
+
+def scripts(page):
+    return page.locator("script[src]").evaluate_all("all => all.map((script) => script.src)")
+
+
+def markdown(path):
+    notebook = nbformat.read(ROOT / "book" / f"{path}.ipynb", as_version=4)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)
