@@ -93,9 +93,9 @@ def _extremum(a, b, name, sympy_name, plain):
 
 def where(condition, a, b):
     """``a`` where ``condition`` holds, else ``b``; both are worked out."""
-    library = _library(condition, a, b)
-    if library is math:
+    if isinstance(condition, (bool, int, float)):
         return a if condition else b
+    library = _library(condition, a, b)
     if library is torch:
         if not any(isinstance(x, torch.Tensor) for x in (a, b)):
             a = torch.as_tensor(a, dtype=_dtype.get(), device=condition.device)

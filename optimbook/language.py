@@ -9,6 +9,7 @@ import ast
 import copy
 import inspect
 import itertools
+import re
 import textwrap
 from dataclasses import dataclass
 from enum import IntEnum
@@ -103,6 +104,8 @@ class Definition:
         self.tests = [compile(ast.Expression(c), self.file, "eval") for c in self.conditions]
         self.states = tuple(n for n in self.variables if n in self.returns or n == "step")
         _Checker(self).check()
+        if "first" in self.variables and not any(n != "param" for n in self.states):
+            raise self.error("`first` needs a state to tell by: a rule without one remembers nothing")
         # Every way through the function must make sense, so each is walked once when the rule is defined.
         self.flags = tuple(dict.fromkeys(n.id for c in self.conditions for n in ast.walk(c) if isinstance(n, ast.Name)))
         for choice in itertools.product((False, True), repeat=len(self.conditions)):
@@ -135,6 +138,13 @@ class Definition:
 
 _NAMED = ("param", "grad")  # always tensors; every other name's kind follows from what it is made of
 _ENGINE = ("step", "first")  # numbers that the engine provides
+RESERVED = frozenset(  # words that a printed form could not use as names
+    """auto bool break case char const continue default do double else enum extern false float for goto if inline int long
+    main register restrict return short signed sizeof static struct switch true typedef union unsigned void volatile while
+    fabs fabsf sqrtf pow powf torch triton tl arguments async await catch class debugger delete eval export extends finally
+    function import implements in instanceof interface let new null package private protected public super this throw try
+    typeof undefined var with yield Math NaN Infinity numbers""".split()
+)
 
 
 def _source(function):
@@ -189,9 +199,8 @@ class _Checker(ast.NodeVisitor):
         self.known = set(definition.variables) | set(definition.hyperparameters)
 
     def check(self):
-        reserved = [n for n in self.known if n in functions.FUNCTIONS or n in functions.CONSTANTS]
-        if reserved:
-            raise self.error(f"{reserved[0]!r} is a function of the language; give the argument another name", None)
+        for name in sorted(self.known):
+            self.name(name, None)
         self.statements(self.definition.tree.body[:-1])
         for name in self.definition.returns:
             if name not in self.known:
@@ -220,8 +229,39 @@ class _Checker(ast.NodeVisitor):
         name = statement.targets[0].id
         if name in self.definition.hyperparameters or name in _ENGINE:
             raise self.error(f"{name!r} cannot be assigned: it is given to the rule", statement)
+        self.name(name, statement)
         self.visit(statement.value)
+        self.no_truth(statement.value)
         self.known.add(name)
+
+    def name(self, name, node):
+        """Refuses names that some printed form could not use, or would use for something else."""
+        if name in functions.FUNCTIONS or name in functions.CONSTANTS:
+            raise self.error(f"{name!r} is a function of the language; give this another name", node)
+        if name in RESERVED or name.startswith("_") or name.endswith("_") or not name.isascii():
+            raise self.error(f"{name!r} cannot be printed in every language; give this another name", node)
+        if re.search(r"_\d+$", name):
+            plain = re.sub(r"_(\d+)$", r"\1", name)
+            raise self.error(f"{name!r}: printed names end in _1, _2 for later values; write {plain!r}", node)
+
+    def no_truth(self, *nodes):
+        for node in nodes:
+            truth = isinstance(node, (ast.Compare, ast.BoolOp)) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not))
+            if truth:
+                raise self.error(f"{ast.unparse(node)!r} is true or false, not a number; use it in where(...) or `a if ... else b`", node)
+
+    def visit_BinOp(self, node):
+        self.no_truth(node.left, node.right)
+        self.generic_visit(node)
+
+    def visit_UnaryOp(self, node):
+        if not isinstance(node.op, ast.Not):
+            self.no_truth(node.operand)
+        self.generic_visit(node)
+
+    def visit_IfExp(self, node):
+        self.no_truth(node.body, node.orelse)
+        self.generic_visit(node)
 
     def flag(self, test):
         for node in ast.walk(test):
@@ -240,6 +280,7 @@ class _Checker(ast.NodeVisitor):
     def visit_Compare(self, node):
         if len(node.ops) != 1:
             raise self.error("compare two things at a time", node)
+        self.no_truth(node.left, *node.comparators)
         self.generic_visit(node)
 
     def visit_Constant(self, node):
@@ -265,6 +306,7 @@ class _Checker(ast.NodeVisitor):
         elif name not in self.definition.hyperparameters:  # a hyperparameter may be a function: LambdaLR's
             known = ", ".join(sorted(functions.FUNCTIONS))
             raise self.error(f"{name!r} is not a function of the rule language ({known})", node)
+        self.no_truth(*node.args[1 if name == "where" else 0 :])
         for argument in node.args:
             self.visit(argument)
 

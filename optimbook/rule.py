@@ -14,6 +14,7 @@ as a learning rate that depends on the step.
 
 import functools
 import inspect
+import sys
 
 import torch
 
@@ -92,7 +93,9 @@ class Rule:
             TypeError: the rule has no such hyperparameter.
         """
         self._known(fixed)
-        return Rule(self._definition, self.symbols, {**self.fixed, **fixed}, name)
+        bound = Rule(self._definition, self.symbols, {**self.fixed, **fixed}, name)
+        bound.__module__ = sys._getframe(1).f_globals.get("__name__", __name__)  # where pickle will look for it
+        return bound
 
     def program(self, *, maximize=False, **values):
         """The straight list of assignments for these flags; a flag that is not given is off (0 or False).

@@ -10,19 +10,17 @@ from urllib.parse import quote
 import pydata_sphinx_theme
 from sphinx.util import logging
 
-THEME = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme"
-ALL_ICONS = Path("static/scripts/fontawesome.js")
+ALL_ICONS = "theme/pydata_sphinx_theme/static/vendor/fontawesome/*/js/all.min.js"
 STYLE = "icons.css"
 NAME = re.compile(r"\bfa-([a-z][a-z0-9-]*)")
 NOT_ICONS = {"solid", "brands", "regular", "lg", "fw"}
 
 RULES = """\
 .fa-solid, .fa-brands, .fas, .fab {
-  display: inline-block; width: 1.25em; height: 1em; vertical-align: -0.125em;
+  display: inline-block; flex: none; width: 1.25em; height: 1em; vertical-align: -0.125em;
   background: currentColor; -webkit-mask: var(--icon) center / contain no-repeat;
   mask: var(--icon) center / contain no-repeat;
 }
-.fa-solid::before, .fa-brands::before, .fas::before, .fab::before { content: none; }
 """
 
 
@@ -37,7 +35,7 @@ def write_style(app, exception):
         return
     static = Path(app.outdir) / "_static"
     names = sorted(used_icons(Path(app.outdir)))
-    source = (THEME / ALL_ICONS).read_text(encoding="utf8")
+    source = next(Path(pydata_sphinx_theme.__file__).parent.glob(ALL_ICONS)).read_text(encoding="utf8")
     (static / STYLE).write_text(RULES + "".join(rule(name, source) for name in names))
 
 

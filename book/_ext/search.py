@@ -33,6 +33,11 @@ var splitQuery = (query) => {
   };
   return words.flatMap((word) => (/\p{Script=Han}/u.test(word) ? cut(word) : [word]));
 };
+
+// A formula stands in a page twice, drawn and for screen readers; an excerpt needs it once.
+Search.wholeText = Search.htmlToText;
+Search.htmlToText = (html, anchor) =>
+  Search.wholeText(html.replace(/<span class="katex-mathml">.*?<\/math><\/span>/gs, ""), anchor);
 """
 
 

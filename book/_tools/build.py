@@ -15,8 +15,8 @@ sys.path.insert(0, str(BOOK / "_ext"))
 
 from languages import EDITIONS  # noqa: E402
 
-# What no page asks for: maps of the theme's scripts, and fonts for old browsers.
-UNUSED = shutil.ignore_patterns("*.map", "*.ttf", "fontawesome.js*", ".buildinfo")
+# What no page asks for: maps of the theme's scripts, and all of its icons.
+UNUSED = shutil.ignore_patterns("*.map", "fontawesome", ".buildinfo")
 
 
 def main():

@@ -8,15 +8,17 @@ among threads, calls each tensor's function, and keeps the number states.
 import ctypes
 from array import array
 from functools import cache
+from operator import attrgetter, itemgetter
 
 import torch
 
 from ..forms.c import Unsupported, c
 from .cache import CannotBuild, library
-from .plan import Numbers, number_states
+from .plan import Numbers, number_states, tensor_states
 
 DTYPES = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16", torch.float16: "half"}
 CHUNK = 16384  # elements; a tensor's pieces may go to different threads
+PLAIN = (torch.Tensor, torch.nn.Parameter)  # not subclasses, whose numbers may lie anywhere
 MOST_TENSORS = 16  # that one program reads or writes; the driver has room for so many
 SMALL = 65536  # elements in all below which waking other threads costs more than it saves
 
@@ -52,8 +54,8 @@ int64_t read_states(const struct table *a) {
   for (int64_t s = 0; s < a->states; s++)
     for (int64_t t = 0; t < a->tensors; t++) {
       const int64_t i = s * a->tensors + t;
-      const void *where = (const void *)a->state[i];
-      a->before[i] = a->state_is_double[i] ? *(const double *)where : *(const float *)where;
+      const void *where = (const void *)a->state[i];  /* null: this tensor's program has no such state */
+      a->before[i] = !where ? 0 : a->state_is_double[i] ? *(const double *)where : *(const float *)where;
       same &= a->before[i] == a->row_before[s * a->rows + a->row[t]];
     }
   return same;
@@ -88,6 +90,7 @@ void run(const struct table *a) {
     for (int64_t t = 0; t < a->tensors; t++) {
       const int64_t i = s * a->tensors + t;
       double *after = a->row_after + s * a->rows + a->row[t];
+      if (!a->state[i]) continue;
       if (a->state_is_double[i]) *(double *)a->state[i] = *after;
       else *(float *)a->state[i] = (float)*after, *after = (float)*after;
     }
@@ -137,17 +140,17 @@ def function(lowered, dtype):
 
 def can_take(member, lowered):
     """Whether a parameter, its gradient and its states are plain dense CPU tensors that one loop can go over."""
-    tensors = [member.param, member.grad]
-    for name in lowered.program.tensors[2:]:
-        tensors.append(member.state.get(name))
-    param = member.param
+    param, grad = member.param, member.grad
+    states = [member.state.get(n) for n in tensor_states(lowered.program)]
     return (
         param.device.type == "cpu"
         and param.dtype in DTYPES
         and param.layout == torch.strided
         and _dense(param)
-        and len(tensors) <= MOST_TENSORS
-        and all(_lies_as(t, _layout(param)) for t in tensors)
+        and len(lowered.program.tensors) <= MOST_TENSORS
+        and type(grad) in PLAIN
+        and grad.layout == torch.strided
+        and all(_lies_as(t, _layout(param)) for t in (param, *states))
         and all(_is_number(member.state[n]) for n in lowered.program.numbers if n in member.state)
     )
 
@@ -158,8 +161,8 @@ def _layout(tensor):
 
 def _lies_as(tensor, layout):
     """Whether a tensor is a plain one with this device, dtype, shape and stride."""
-    plain = type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.layout == torch.strided
-    return plain and not tensor.is_neg() and _layout(tensor) == layout
+    plain = type(tensor) in PLAIN and tensor.layout == torch.strided and not tensor.is_neg()
+    return plain and _layout(tensor) == layout and (tensor.data_ptr() != 0 or tensor.numel() == 0)
 
 
 def _dense(tensor):
@@ -168,7 +171,9 @@ def _dense(tensor):
 
 
 def _is_number(tensor):
-    return type(tensor) is torch.Tensor and tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64) and tensor.numel() == 1
+    """Whether the driver can read and write this as one float or double; an empty tensor stands for none."""
+    plain = type(tensor) is torch.Tensor and tensor.device.type == "cpu" and tensor.numel() <= 1
+    return plain and tensor.dtype in (torch.float32, torch.float64)
 
 
 class Kernels:
@@ -184,6 +189,7 @@ class Kernels:
         # Members that share a program and a dtype stand together, so that each kind of pointer is one list.
         members = sorted(members, key=lambda m: (id(groups[m.group].lowered), str(m.param.dtype)))
         self.members = members
+        self.params, self.states = [m.param for m in members], [m.state for m in members]
         self.lowered = [groups[m.group].lowered for m in members]
         functions = [function(lowered, m.param.dtype) for lowered, m in zip(self.lowered, members)]
         self.blocks = _blocks(self.lowered, members)
@@ -191,12 +197,18 @@ class Kernels:
         self._tensor_tables()
         self._chunk_tables()
         self.names = number_states(groups)
+        self.holders = {n: self._holders(n) for n in self.names}
         self.table = _Table(tensors=len(members), states=len(self.names))
         self.table.chunks = len(self.arrays["chunk_tensor"])
         self.numbers = None
-        self.contiguous = all(m.param.is_contiguous() for m in members)
-        self.layouts = [_layout(m.param) for m in members]
-        self.dtypes = [m.param.dtype for m in members]
+        self.layouts = [_layout(p) for p in self.params]
+        self.dtypes = [p.dtype for p in self.params]
+        self.strides, self.sizes = [p.stride() for p in self.params], [p.numel() for p in self.params]
+
+    def _holders(self, name):
+        """Per member the dict that has a number state; a program without it gets a null address."""
+        nothing = {name: torch.empty(0)}
+        return [s if name in lowered.program.numbers else nothing for s, lowered in zip(self.states, self.lowered)]
 
     def _tensor_tables(self):
         base, stride, count = [], [], []
@@ -222,23 +234,18 @@ class Kernels:
         self.arrays.update(zip(names, (array("q", v) for v in (tensor, start, stop, elements))))
         self.elements = elements[-1]
 
-    def fits(self, grads):
-        """Whether these gradients can be read as the parameters lie; asked each step, so kept cheap."""
-        if self.contiguous:
-            if not all(map(torch.Tensor.is_contiguous, grads)):
-                return False
-        elif not all(map(_lies_as, grads, self.layouts)):
-            return False
-        return [g.dtype for g in grads] == self.dtypes
-
     def prepare(self, grads, groups, plain):
         """Reads where everything is now and works the numbers out; changes nothing.
 
-        Returns False if a parameter or a state has come to lie so that the plan must be made anew.
+        Returns False if a parameter, a gradient or a state has come to lie so that the plan must be made anew.
         """
-        pointers, states = self._pointers(grads), self._state_pointers()
+        if not self._same_shapes():
+            return False
+        grads = self._as_params(grads)
+        pointers, states = grads and self._pointers(grads), self._state_pointers()
         if pointers is None or states is None:
             return False
+        self.grads = grads  # copies among them must live until the step has read them
         self.arrays["pointer"] = pointers
         self._read_states(states, groups)
         self.after, coefficients = self.numbers.work_out(groups, plain)
@@ -262,38 +269,56 @@ class Kernels:
         after = self.arrays["row_after"]
         self.numbers.states = [[after[s * rows + r] for s in range(len(self.names))] for r in range(rows)]
 
+    def _same_shapes(self):
+        """Whether the parameters still have their sizes and strides: an address alone does not tell a view of it."""
+        sizes, strides = map(torch.Tensor.numel, self.params), map(torch.Tensor.stride, self.params)
+        return list(sizes) == self.sizes and list(strides) == self.strides
+
+    def _as_params(self, grads):
+        """The gradients, copied where they lie in another order than their parameters; None if one cannot be read so."""
+        try:
+            alike = list(map(torch.Tensor.stride, grads)) == self.strides
+        except RuntimeError:  # a sparse one has no strides
+            return None
+        if alike and list(map(attrgetter("dtype"), grads)) == self.dtypes:
+            return grads
+        if any(type(g) not in PLAIN or g.layout != torch.strided or g.dtype != d for g, d in zip(grads, self.dtypes)):
+            return None
+        return [g if g.stride() == p.stride() else torch.empty_like(p).copy_(g) for g, p in zip(grads, self.params)]
+
     def _pointers(self, grads):
-        """Every tensor's address, kind by kind; None if a state is gone or lies elsewhere in another layout."""
-        address, flat = torch.Tensor.data_ptr, []
-        old = self.arrays.get("pointer")
+        """Every tensor's address, kind by kind; None if a state is gone, or something lies elsewhere in another layout."""
+        address, flat, checked = torch.Tensor.data_ptr, [], []
         for lowered, first, last in self.blocks:
-            members = self.members[first:last]
+            params, states = self.params[first:last], self.states[first:last]
             for name in lowered.program.tensors:
                 if name == "grad":
                     flat += map(address, grads[first:last])
                     continue
-                tensors = [m.param for m in members] if name == "param" else [m.state.get(name) for m in members]
-                begin = len(flat)
                 try:
+                    tensors = params if name == "param" else list(map(itemgetter(name), states))
+                    checked.append((len(flat), tensors, first))
                     flat += map(address, tensors)
-                except TypeError:
+                except (KeyError, TypeError):  # a state was taken away
                     return None
-                moved = old is None or flat[begin:] != old[begin : len(flat)].tolist()
-                if moved and not all(_lies_as(t, layout) for t, layout in zip(tensors, self.layouts[first:last])):
-                    return None
-        return array("q", flat)
+        flat = array("q", flat)
+        new, old = memoryview(flat).cast("B"), memoryview(self.arrays.get("pointer", array("q"))).cast("B")
+        for begin, tensors, first in checked:
+            here = slice(8 * begin, 8 * (begin + len(tensors)))
+            if new[here] != old[here] and not all(map(_lies_as, tensors, self.layouts[first:])):
+                return None
+        return flat
 
     def _state_pointers(self):
         flat, old = [], self.arrays.get("state")
-        for name in self.names:
-            tensors = [m.state.get(name) for m in self.members]
-            try:
-                flat += map(torch.Tensor.data_ptr, tensors)
-            except TypeError:
-                return None
+        try:
+            for name in self.names:
+                flat += map(torch.Tensor.data_ptr, map(itemgetter(name), self.holders[name]))
+        except (KeyError, TypeError):
+            return None
         flat = array("q", flat)
         if flat != old:
-            numbers = [m.state[name] for name in self.names for m in self.members]
+            numbers = [holder[name] for name in self.names for holder in self.holders[name]]
             if not all(map(_is_number, numbers)):
                 return None
             self.arrays["state_is_double"] = array("q", [t.dtype == torch.float64 for t in numbers])

@@ -26,16 +26,21 @@ class Eager:
 
     def prepare(self, groups, plain):
         """Works the numbers out; changes nothing."""
-        values = [[float(m.state[n]) for m in self.members] for n in self.names]
+        values = [[float(m.state[n]) if self.has(m, n, groups) else 0.0 for m in self.members] for n in self.names]
         self.numbers = Numbers(self.members, groups, values)
         self.after, self.coefficients = self.numbers.work_out(groups, plain)
         self.groups = groups
+
+    @staticmethod
+    def has(member, name, groups):
+        return name in groups[member.group].lowered.program.numbers
 
     def run(self):
         buckets = defaultdict(list)
         for member, row in zip(self.members, self.numbers.rows):
             for name, value in zip(self.names, self.after[row]):
-                member.state[name].fill_(value)
+                if self.has(member, name, self.groups):
+                    member.state[name].fill_(value)
             key = member.param.device, member.param.dtype, member.grad.dtype
             buckets[(row, *key) if self.spelling == "foreach" else (row, id(member))].append(member)
         for (row, *_), members in buckets.items():

@@ -1,13 +1,15 @@
 """Optimizers made of rules, with the interface, the checkpoints and the manners of `torch.optim`."""
 
 import inspect
+import operator
 import sys
 import warnings
 
 import torch
-from torch.optim.optimizer import _get_scalar_dtype, _use_grad_for_differentiable
+from torch.optim.optimizer import _get_capturable_supported_devices, _get_scalar_dtype, _to_scalar, _use_grad_for_differentiable
 
 from ..language import Kind
+from ..forms.lower import Leaf
 from . import cpu, eager
 from .cache import CannotBuild
 from .plan import Group, Member, plain_number, tensor_states
@@ -22,10 +24,12 @@ class Optimizer(torch.optim.Optimizer):
     Class attributes:
         rule: the update.
         packed: arguments that hold several hyperparameters, such as ``{"betas": ("beta1", "beta2")}``.
+        densifies: whether a sparse gradient is made dense where the program needs that, instead of refused.
     """
 
     rule = None
     packed = {}
+    densifies = False
 
     def __init__(self, params, defaults):
         self._check(defaults)
@@ -111,7 +115,7 @@ class Optimizer(torch.optim.Optimizer):
         groups = [self._group(g) for g in self.param_groups]
         params = [p for g in self.param_groups for p in g["params"]]
         grads = [p.grad for p in params]
-        mask = bytes(g is not None for g in grads)
+        mask = bytes([g is not None for g in grads])
         plain = self._plain(groups)
         plans = self.__dict__.setdefault("_plans", {})
         plan = plans.get(mask)
@@ -123,30 +127,24 @@ class Optimizer(torch.optim.Optimizer):
         plan.run()
 
     def _group(self, options):
-        hyperparameters = {}
-        packed = {part: (argument, i) for argument, parts in self.packed.items() for i, part in enumerate(parts)}
-        for name in self.rule.hyperparameters:
-            if name in packed:
-                argument, i = packed[name]
-                hyperparameters[name] = options[argument][i]
-            else:
-                hyperparameters[name] = options[name]
+        values = dict(options)
+        for argument, parts in self.packed.items():
+            values.update(zip(parts, options[argument]))
+        hyperparameters = {n: _to_scalar(values[n]) for n in self.rule.hyperparameters}
         lowered = self.rule.lowered(maximize=bool(options.get("maximize")), **hyperparameters)
         return Group(options, hyperparameters, lowered)
 
     def _plain(self, groups):
-        """Each group's hyperparameters as finite numbers; a group whose numbers stay tensors is left out."""
+        """Each group's hyperparameters as finite numbers, without those that must stay tensors."""
         name = type(self).__name__
-        return [
-            None if g.flag("differentiable") or g.flag("capturable")
-            else {n: plain_number(n, v, name) for n, v in g.hyperparameters.items()}
-            for g in groups
-        ]  # fmt: skip
+        return [{n: plain_number(n, v, name) for n, v in g.hyperparameters.items() if not g.keeps(v)} for g in groups]
 
 
 def non_negative(optimizer, options, **words):
     """Raises ValueError, in torch's words, unless these options are finite and not negative."""
     for name, word in words.items():
+        if not isinstance(options[name], (int, float, torch.Tensor)):
+            raise TypeError(f"{type(optimizer).__name__}: {name} must be a number, and is {options[name]!r}")
         if not 0.0 <= options[name] < float("inf"):
             raise ValueError(f"Invalid {word}: {options[name]}; {type(optimizer).__name__} takes a finite number that is not negative")
 
@@ -163,7 +161,9 @@ class _Plan:
             _check_member(member, groups[member.group], type(optimizer).__name__)
         fresh = [(m, _new_state(optimizer, m, groups[m.group])) for m in members]
         for member, state in fresh:
-            member.state.update(state)
+            if state:
+                member.state.update(state)
+                optimizer.state[member.param] = member.state
         try:
             self._share_out(optimizer, members, groups)
             if not self.prepare(grads, groups, plain):
@@ -192,8 +192,12 @@ class _Plan:
         self.eager = [eager.Eager(by_path[s], groups, s) for s in ("foreach", "loop") if by_path.get(s)]
         if by_path.get("called"):
             self.eager.append(eager.Called(optimizer.rule, by_path["called"], groups))
+        for part in self.eager:
+            part.kinds = [_kind(m, dense=m.densify) for m in part.members]
         # Gradients are handed over by position, since a kept plan meets new ones each step.
         self.where = {id(m): i for i, m in enumerate(members)}
+        self.order = [self.where[id(m)] for m in self.kernels.members] if self.kernels else []
+        self.mixed = self.order != list(range(len(members)))
 
     def _without_kernels(self, by_path, groups, reason):
         members = by_path.pop("kernel")
@@ -208,22 +212,27 @@ class _Plan:
             not self.once
             and self.state is optimizer.state
             and len(params) == len(self.params)
-            and all(a is b for a, b in zip(params, self.params))
+            and all(map(operator.is_, params, self.params))
             and self.options == [g.key for g in groups]
             and len(self.states) == len(optimizer.state)
-            and all(a is b for a, b in zip(self.states, optimizer.state.values()))
+            and all(map(operator.is_, self.states, optimizer.state.values()))
         )
 
     def prepare(self, grads, groups, plain):
         """Takes this step's gradients and numbers; False if the plan no longer fits. Changes nothing of the user's."""
-        grads = [g for g in grads if g is not None]
+        if len(grads) != len(self.where):
+            grads = [g for g in grads if g is not None]
         if self.kernels:
-            mine = [grads[self.where[id(m)]] for m in self.kernels.members]
-            if not (self.kernels.fits(mine) and self.kernels.prepare(mine, groups, plain)):
+            mine = [grads[i] for i in self.order] if self.mixed else grads
+            if not self.kernels.prepare(mine, groups, plain):
                 return False
         for part in self.eager:
             for member in part.members:
                 member.grad = grads[self.where[id(member)]]
+                if member.densify:
+                    member.grad = member.grad.to_dense()
+            if [_kind(m) for m in part.members] != part.kinds:
+                return False
             part.prepare(groups, plain)
         return True
 
@@ -244,36 +253,57 @@ def _members(optimizer, grads, groups):
         for param in group["params"]:
             grad = next(grads)
             if grad is not None:
-                state = optimizer.state[param]
-                tensors = tensor_states(groups[index].lowered.program)
-                first = "first" in groups[index].lowered.program.variables and any(state.get(n) is None for n in tensors)
-                members.append(Member(param, grad, state, index, first))
+                state = optimizer.state.get(param, {})  # kept in the optimizer only once there is something in it
+                program = groups[index].lowered.program
+                first = "first" in program.variables and any(state.get(n) is None for n in program.states)
+                densify = grad.layout == torch.sparse_coo and optimizer.densifies and not _is_descent(groups[index].lowered)
+                members.append(Member(param, grad, state, index, first, densify))
     return members
+
+
+def _is_descent(lowered):
+    """Whether a program is ``param + number * grad`` alone, which torch can do with a sparse gradient as it is."""
+    (_, value), *more = lowered.body
+    terms = getattr(value, "terms", ())
+    return not more and [(t.factors, t.divisors) for t in terms] == [((Leaf("param@0"),), ()), ((Leaf("grad@0"),), ())]
+
+
+def _kind(member, dense=False):
+    """What decides a member's path, beside its options; ``dense`` if its gradient will be made so."""
+    param, grad = member.param, member.grad
+    layout = torch.strided if dense else grad.layout
+    return param.shape, param.dtype, param.device, layout, grad.dtype, type(grad)
 
 
 def _check_member(member, group, name):
     """Raises for what no path can take."""
     param, grad = member.param, member.grad
-    if grad.layout != torch.strided and tensor_states(group.lowered.program):
-        hint = ", please consider SparseAdam instead" if name.startswith("Adam") else " with a state"
-        raise RuntimeError(f"{name} does not support sparse gradients{hint}")
+    if group.flag("fused") and not (param.is_floating_point() and param.device.type in ("cpu", "cuda")):
+        raise RuntimeError("`fused=True` requires all the params to be floating point Tensors of supported devices: "
+                           f"['cpu', 'cuda'] but {param.dtype} and {param.device.type}")  # fmt: skip
+    if grad.layout != torch.strided and group.flag("fused"):
+        raise RuntimeError(f"`_fused_{name.lower()}` does not support sparse gradients")
+    if grad.layout != torch.strided and not member.densify and not _is_descent(group.lowered):
+        raise RuntimeError(f"{name} does not support sparse gradients{', please consider SparseAdam instead' if name == 'Adam' else ''}")
     if not (grad.is_floating_point() or grad.is_complex()) or not (param.is_floating_point() or param.is_complex()):
         raise RuntimeError(f"{name} needs floating-point or complex parameters and gradients, and got {param.dtype} and {grad.dtype}")
     if grad.device != param.device:
         raise RuntimeError(f"{name}: a parameter is on {param.device} and its gradient on {grad.device}")
+    if grad.dtype != param.dtype:
+        raise RuntimeError(f"{name}: a parameter is {param.dtype} and its gradient {grad.dtype}; give both one dtype")
+    if any(n > 1 and s == 0 for n, s in zip(param.shape, param.stride() if param.layout == torch.strided else ())):
+        raise RuntimeError(f"{name}: a parameter of shape {tuple(param.shape)} is expanded, so that its elements share memory; clone it")
+    for state in tensor_states(group.lowered.program):
+        value = member.state.get(state)
+        if value is not None and (value.shape, value.dtype, value.device) != (param.shape, param.dtype, param.device):
+            raise RuntimeError(f"{name}: state {state!r} is {value.dtype} of shape {tuple(value.shape)} on {value.device}, and its parameter "
+                               f"{param.dtype} of shape {tuple(param.shape)} on {param.device}; move or convert both")  # fmt: skip
     if grad.shape != param.shape:
         raise RuntimeError(f"{name}: a parameter has shape {tuple(param.shape)} and its gradient {tuple(grad.shape)}")
-    if group.flag("fused") and not (param.is_floating_point() and param.device.type in ("cpu", "cuda")):
-        raise RuntimeError("`fused=True` requires all the params to be floating point Tensors of supported devices: "
-                           f"['cpu', 'cuda'] but {param.dtype} and {param.device.type}")  # fmt: skip
-    if group.flag("capturable") and param.device.type not in _capturable_devices():
-        raise AssertionError(f"If capturable=True, params and state_steps must be on supported devices: {_capturable_devices()}.")
+    if group.flag("capturable") and param.device.type not in _get_capturable_supported_devices():
+        raise AssertionError(f"If capturable=True, params and state_steps must be on supported devices: {_get_capturable_supported_devices()}.")
     if group.flag("foreach") and isinstance(group.options.get("lr"), torch.Tensor) and not group.options.get("capturable", True):
         raise RuntimeError("lr as a Tensor is not supported for capturable=False and foreach=True")
-
-
-def _capturable_devices():
-    return torch.optim.optimizer._get_capturable_supported_devices()
 
 
 def _path(member, group, repeated):
@@ -281,11 +311,14 @@ def _path(member, group, repeated):
     options, param = group.options, member.param
     if group.flag("differentiable") or group.flag("capturable"):
         return "called"
-    if member.grad.layout != torch.strided or repeated:
+    if repeated or (member.grad.layout != torch.strided and not member.densify):
         return "loop"
-    kernel = options.get("fused") is not False and (options.get("fused") or options.get("foreach") is None)
-    if kernel and cpu.can_take(member, group.lowered):
-        return "kernel"
+    if options.get("fused") or (options.get("fused") is None and options.get("foreach") is None):
+        if cpu.can_take(member, group.lowered):
+            return "kernel"
+        if options.get("fused"):
+            raise RuntimeError(f"`fused=True` cannot take a parameter of {param.dtype} on {param.device} of type {type(param).__name__} "
+                               "with its states as they lie in memory")  # fmt: skip
     plain = type(param) in (torch.Tensor, torch.nn.Parameter)
     return "foreach" if options.get("foreach") or (options.get("foreach") is None and plain) else "loop"
 

@@ -22,6 +22,7 @@ class Member:
     state: dict
     group: int
     first: bool
+    densify: bool  # whether each step's gradient is sparse, and the program needs it dense
 
 
 @dataclass(slots=True)
@@ -34,6 +35,10 @@ class Group:
 
     def flag(self, name):
         return bool(self.options.get(name))
+
+    def keeps(self, value):
+        """Whether a hyperparameter stays a tensor: autograd or a CUDA graph wants it so."""
+        return isinstance(value, torch.Tensor) and (self.flag("differentiable") or self.flag("capturable"))
 
     @property
     def key(self):
@@ -49,7 +54,7 @@ class Numbers:
     """
 
     def __init__(self, members, groups, values):
-        """``values``: per number state a list over the members, as they stand before the step."""
+        """``values``: per number state a list over the members, as they stand before the step; 0 where a program has none."""
         self.names = number_states(groups)
         self.groups, self.rows, found = [], [], {}
         self.states = []  # per row, the number states before the step
@@ -69,15 +74,19 @@ class Numbers:
         after, coefficients = [], []
         for (index, first), before in zip(self.groups, self.states):
             lowered = groups[index].lowered
-            scope = dict(zip(self.names, before))
+            scope = {n: v for n, v in zip(self.names, before) if n in lowered.program.numbers}
             scope["first"] = first
             if "step" in scope:
                 scope["step"] += 1
-            arguments = [scope[n] for n in lowered.program.numbers]
-            arguments += [plain[index][n] for n in lowered.program.hyperparameters]
-            new, row = lowered.numbers(*arguments)
+            arguments = {n: scope[n] for n in lowered.program.numbers}
+            arguments |= {n: plain[index][n] for n in lowered.program.hyperparameters}
+            try:
+                new, row = lowered.numbers(*arguments.values())
+            except (ArithmeticError, ValueError) as error:
+                given = ", ".join(f"{n}={v}" for n, v in arguments.items())
+                raise ValueError(f"rule {lowered.program.name!r} cannot be worked out for {given}: {error}") from error
             scope.update(zip(lowered.program.numbers, new))
-            after.append([scope[n] for n in self.names])
+            after.append([scope.get(n, 0.0) for n in self.names])
             coefficients.append(row)
         return after, coefficients
 
@@ -97,8 +106,11 @@ def plain_number(name, value, optimizer):
     """A hyperparameter as a float.
 
     Raises:
+        TypeError: it is neither a number nor a tensor.
         ValueError: it is not finite, or a tensor of more than one element.
     """
+    if not isinstance(value, (int, float, torch.Tensor)):
+        raise TypeError(f"{optimizer}: {name} must be a number, and is {value!r}")
     if isinstance(value, torch.Tensor):
         if value.numel() != 1:
             raise ValueError(f"{optimizer}: {name} must be a number or a 1-element tensor, not of shape {tuple(value.shape)}")

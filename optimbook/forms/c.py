@@ -10,11 +10,11 @@ from ..language import split
 STORAGE = {"float": "float", "double": "double", "bfloat16": "uint16_t", "half": "_Float16"}
 
 BFLOAT16 = """
-static inline float load(uint16_t x) {
+static inline float load_(uint16_t x) {
   union { uint32_t bits; float value; } u = {(uint32_t)x << 16};
   return u.value;
 }
-static inline uint16_t store(float x) {  /* to the nearest, ties to even; a NaN stays a NaN */
+static inline uint16_t store_(float x) {  /* to the nearest, ties to even; a NaN stays a NaN */
   union { float value; uint32_t bits; } u = {x};
   return x != x ? 0x7fc0 : (uint16_t)((u.bits + 0x7fff + ((u.bits >> 16) & 1)) >> 16);
 }
@@ -41,29 +41,29 @@ def c(lowered, dtype="float"):
     if lowered.has_reductions:
         raise Unsupported(f"rule {lowered.program.name!r} has a norm or a mean, which the C form does not do")
     program, real = lowered.program, "double" if dtype == "double" else "float"
-    load, store = ("load({})", "store({})") if dtype == "bfloat16" else ("{}", "{}")
+    load, store = ("load_({})", "store_({})") if dtype == "bfloat16" else ("{}", "{}")
     printer = _Printer(lowered, real)
     written = {n for n in program.tensors if n in program.outputs}
     read = {split(n.target)[0] for _, e in lowered.body for n in walk(e) if isinstance(n, Leaf) and n.target.endswith("@0")}
     lines = ["#include <math.h>", "#include <stdint.h>", BFLOAT16 if dtype == "bfloat16" else ""]
-    lines += [f"void {program.name}_step(void *const *tensor, int64_t start, int64_t stop, const double *number) {{"]
+    lines += [f"void {program.name}_step(void *const *tensor_, int64_t start_, int64_t stop_, const double *number_) {{"]
     for i, name in enumerate(program.tensors):
         const = "" if name in written else "const "
-        lines.append(f"  {const}{STORAGE[dtype]} *restrict {name}_ = tensor[{i}];")
+        lines.append(f"  {const}{STORAGE[dtype]} *restrict {name}_ = tensor_[{i}];")
     for i, coefficient in enumerate(lowered.coefficients):
-        lines.append(f"  const {real} n{i} = ({real})number[{i}];  /* {coefficient} */")
-    lines.append("  for (int64_t i = start; i < stop; i++) {")
-    lines += [f"    const {real} {n} = {load.format(n + '_[i]')};" for n in program.tensors if n in read]
+        lines.append(f"  const {real} n{i}_ = ({real})number_[{i}];  /* {coefficient} */")
+    lines.append("  for (int64_t i_ = start_; i_ < stop_; i_++) {")
+    lines += [f"    const {real} {n} = {load.format(n + '_[i_]')};" for n in program.tensors if n in read]
     lines += [f"    const {real} {identifier(t)} = {printer.bare(e)};" for t, e in lowered.body]
     for name in program.tensors:
         if name in written and program.last(name):
-            lines.append(f"    {name}_[i] = {store.format(identifier(f'{name}@{program.last(name)}'))};")
+            lines.append(f"    {name}_[i_] = {store.format(identifier(f'{name}@{program.last(name)}'))};")
     return "\n".join([line for line in lines if line] + ["  }", "}", ""])
 
 
 class _Printer:
     def __init__(self, lowered, real):
-        self.number = {coefficient: f"n{i}" for i, coefficient in enumerate(lowered.coefficients)}
+        self.number = {coefficient: f"n{i}_" for i, coefficient in enumerate(lowered.coefficients)}
         self.suffix = "f" if real == "float" else ""
 
     def __call__(self, node):

@@ -46,7 +46,7 @@ class _Printer:
         if isinstance(node.op, ast.Pow):
             return f"Math.pow({a}, {b})"
         if isinstance(node.op, ast.Mod):  # Python's remainder has the divisor's sign, JavaScript's the dividend's
-            return f"((({a} % {b}) + {b}) % {b})"
+            return f"((r, b) => r !== 0 && (r < 0) !== (b < 0) ? r + b : r)({a} % {b}, {b})"
         return f"({a} {OPERATORS[type(node.op)]} {b})"
 
     def Compare(self, node):

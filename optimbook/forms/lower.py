@@ -300,6 +300,8 @@ class _Normal:
         return Apply("pow", (base, exponent))
 
     def Call(self, node):
+        if node.func.id == "where" and kind_of(node.args[0], self.kinds, None) == Kind.NUMBER:
+            return Choose(source(node.args[0]), self(node.args[1]), self(node.args[2]))
         return Apply(node.func.id, tuple(map(self, node.args)))
 
     def Compare(self, node):

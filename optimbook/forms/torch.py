@@ -13,12 +13,12 @@ from .lower import Choose, Leaf, Sum, Term, complementary, identifier, leaves, l
 
 
 def loop(lowered):
-    """Source of ``step(<tensors>, number)`` for one parameter."""
+    """Source of ``step(<tensors>, numbers)`` for one parameter."""
     return _Printer(lowered, _Loop()).source()
 
 
 def foreach(lowered):
-    """Source of ``step(<lists of tensors>, number)`` for parameters that share their hoisted numbers."""
+    """Source of ``step(<lists of tensors>, numbers)`` for parameters that share their hoisted numbers."""
     return _Printer(lowered, _Foreach()).source()
 
 
@@ -64,7 +64,7 @@ class _Value:
 class _Printer:
     def __init__(self, lowered, spell):
         self.lowered, self.program, self.spell = lowered, lowered.program, spell
-        self.numbers = {c: f"n{i}" for i, c in enumerate(lowered.coefficients)}
+        self.numbers = {c: f"n{i}_" for i, c in enumerate(lowered.coefficients)}
         self.place = {f"{n}@0": n for n in self.program.tensors}
         self.left = Counter(t for _, node in lowered.body for t in leaves(node))  # uses still to come
         self.lines, self.indent = [], "    "
@@ -78,8 +78,8 @@ class _Printer:
         for name, value in late:
             self.write(self.over("copy", name, value))
         unpack = ", ".join(self.numbers.values())
-        first = [f"    {unpack}{',' if len(self.numbers) == 1 else ''} = number"] if self.numbers else []
-        return "\n".join([f"def step({', '.join([*self.program.tensors, 'number'])}):", *first, *self.lines]) + "\n"
+        first = [f"    {unpack}{',' if len(self.numbers) == 1 else ''} = number_"] if self.numbers else []
+        return "\n".join([f"def step({', '.join([*self.program.tensors, 'number_'])}):", *first, *self.lines]) + "\n"
 
     # Assignments
 

@@ -4,13 +4,13 @@ The only part of the package that needs more than torch: ``pip install "optimboo
 """
 
 from .cards import card
-from .checks import compare
-from .display import Html, show_rule
+from .checks import bound, compare
+from .display import Html, both, show_rule
 from .paths import draw_path, noise, path
 from .setup import progress, start
 from .sliders import curve_slider, knob, path_slider
-from .style import color, figure, line
+from .style import color, figure, line, ticks
 from .surfaces import Surface, beale, draw_surface, quadratic, ravine, rosenbrock, saddle, tilted_ravine
 from .tables import spread, table
 from .tasks import Task, digits, digits_cnn, digits_mlp, regression, text
-from .training import Runs, grid, train, tune
+from .training import Runs, gradients, grid, train, tune

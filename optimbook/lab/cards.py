@@ -18,7 +18,7 @@ def card(cls, ranges=None):
     ranges = ranges or {}
     defaults = _defaults(cls)
     rows = [
-        (both("论文", "Paper"), _paper(cls)),
+        *_paper(cls),
         *_states(cls, defaults),
         *[(f"<code>{name}</code>", _argument(defaults[name], ranges[name])) for name in defaults if name in ranges],
         (both("PyTorch 中的对应", "Counterpart in PyTorch"), f"<code>{_counterpart(cls)}</code>"),
@@ -28,9 +28,9 @@ def card(cls, ranges=None):
 
 
 def _paper(cls):
-    """`cls.paper` is a dictionary: title, authors, year, url."""
-    paper = cls.paper
-    return f"{paper['authors']}, <i>{paper['title']}</i>, {paper['year']}"
+    """`cls.paper` is a dictionary: title, authors, year, url (the page itself links to it)."""
+    paper = getattr(cls, "paper", None)
+    return [(both("论文", "Paper"), "{authors}, <i>{title}</i>, {year}".format(**paper))] if paper else []
 
 
 def _defaults(cls):

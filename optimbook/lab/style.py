@@ -1,5 +1,6 @@
 """How figures look: one style, and one colour for each optimizer and schedule in the whole book."""
 
+import io
 import zlib
 
 import matplotlib.pyplot as plt
@@ -10,33 +11,43 @@ GREY = "#777777"
 PALETTE = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK)
 
 # A family shares a colour; within it the line differs.
-LINES = {
+OPTIMIZERS = {
     "SGD": (BLACK, "-"),
+    "ASGD": (BLACK, "--"),
+    "LBFGS": (BLACK, "-."),
     "momentum": (GREEN, "-"),
     "Nesterov": (GREEN, "--"),
-    "ASGD": (BLACK, "--"),
+    "LAMB": (GREEN, "-."),
     "Adagrad": (PURPLE, "-"),
     "Adadelta": (PURPLE, "--"),
+    "Muon": (PURPLE, "-."),
     "RMSprop": (ORANGE, "-"),
     "Rprop": (ORANGE, "--"),
+    "Adafactor": (ORANGE, "-."),
     "Adam": (BLUE, "-"),
     "AMSGrad": (BLUE, "--"),
     "AdamW": (VERMILLION, "-"),
+    "Lion": (VERMILLION, "--"),
     "NAdam": (SKY, "-"),
     "RAdam": (SKY, "--"),
     "Adamax": (SKY, "-."),
-    "Lion": (VERMILLION, "--"),
-    "Muon": (PURPLE, "-."),
-    "Adafactor": (ORANGE, "-."),
-    "LAMB": (GREEN, "-."),
-    "LBFGS": (BLACK, "-."),
+}
+SCHEDULES = {
     "constant": (GREY, "-"),
     "CosineAnnealingLR": (BLUE, "-"),
+    "LambdaLR": (BLUE, "--"),
     "LinearLR": (GREEN, "-"),
     "StepLR": (ORANGE, "-"),
     "ExponentialLR": (PURPLE, "-"),
     "OneCycleLR": (VERMILLION, "-"),
 }
+SERIES = {
+    "samples": (GREY, "-"),
+    "truth": (BLACK, "-"),
+    "average": (GREEN, "-"),
+    "uncorrected": (VERMILLION, "--"),
+}
+LINES = {**OPTIMIZERS, **SCHEDULES, **SERIES}
 
 STYLE = {
     "figure.figsize": (6.0, 3.4),
@@ -53,7 +64,9 @@ STYLE = {
     "xtick.labelsize": 10,
     "ytick.labelsize": 10,
     "legend.fontsize": 10,
-    "legend.frameon": False,
+    "legend.frameon": True,
+    "legend.framealpha": 0.85,
+    "legend.edgecolor": "none",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -68,20 +81,38 @@ STYLE = {
 
 
 def use():
-    """Sets the style; in a notebook, figures are drawn at twice the dots, for crisp screens."""
+    """Sets the style; in a notebook also how figures are stored."""
     plt.rcParams.update(STYLE)
     try:
         from IPython import get_ipython
-        from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:
         return
-    if get_ipython() is not None:
-        set_matplotlib_formats("retina", pad_inches=0.08, facecolor="white")
+    shell = get_ipython()
+    if hasattr(shell, "kernel"):
+        shell.run_line_magic("matplotlib", "inline")
+        plt.rcParams.update(STYLE)
+        shell.display_formatter.formatters["image/png"].for_type(plt.Figure, png)
+
+
+def png(figure, scale=2, colors=128):
+    """A figure with twice the dots, for crisp screens, in few colours, for a small file: its bytes, and the size it is shown at."""
+    from PIL import Image
+
+    drawn, stored = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, dpi=scale * figure.dpi)
+    image = Image.open(drawn).convert("RGB").quantize(colors, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image.save(stored, "png", optimize=True)
+    return stored.getvalue(), {"width": image.width // scale, "height": image.height // scale}
+
+
+def canonical(name):
+    """A rule's or a class's name as the book spells it: ``adamw`` is AdamW."""
+    return next((known for known in LINES if known.lower() == name.lower()), name)
 
 
 def line(name):
     """``color`` and ``linestyle`` of an optimizer or schedule, the same in the whole book, as keyword arguments of ``plot``."""
-    known = LINES.get(name) or (PALETTE[zlib.crc32(name.encode()) % len(PALETTE)], ":")
+    known = LINES.get(canonical(name)) or (PALETTE[zlib.crc32(name.encode()) % len(PALETTE)], ":")
     return dict(zip(("color", "linestyle"), known))
 
 
@@ -93,3 +124,9 @@ def color(name):
 def figure(rows=1, columns=1, *, width=6.0, height=3.4, **kwargs):
     """``plt.subplots`` in the book's size: two narrow panels beside each other stay readable, three do not."""
     return plt.subplots(rows, columns, figsize=(width, height), **kwargs)
+
+
+def ticks(axes, values, axis="x"):
+    """Plain numbers at these places of a logarithmic axis, and nothing between them."""
+    getattr(axes, f"set_{axis}ticks")(values, [f"{v:g}" for v in values])
+    getattr(axes, f"set_{axis}ticks")([], minor=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from .paths import advance, states
 from .setup import device, progress
@@ -30,6 +31,27 @@ def train(task, optimizer, steps=300, *, seed=0, scheduler=None):
             scheduler.step()
         losses[step] = loss.detach()
     return model, losses.double().cpu()
+
+
+def gradients(task, lr, steps=200, *, seed=0):
+    """What plain SGD sees: mini-batch gradients, and at the same points the gradients over all data.
+
+    Returns:
+        Two matrices ``[steps, parameters]``.
+    """
+    model = _model(task, seed).to(device())
+    params = list(model.parameters())
+    inputs, targets = task.train
+
+    def gradient(part):
+        return parameters_to_vector(torch.autograd.grad(task.loss(model(inputs[part]), targets[part]), params))
+
+    seen, true = [], []
+    for batch in progress(task.batches(steps, seed).to(device()), "gradients"):
+        seen.append(gradient(batch))
+        true.append(gradient(slice(None)))
+        vector_to_parameters(parameters_to_vector(params).detach() - lr * seen[-1], params)
+    return torch.stack(seen), torch.stack(true)
 
 
 @dataclass(frozen=True)

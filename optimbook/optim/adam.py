@@ -66,6 +66,8 @@ class Adam(optimizer(adam, packed={"betas": ("beta1", "beta2")})):
         super()._check(options)
         non_negative(self, options, eps="epsilon value")
         betas = options["betas"]
+        if len(betas) != 2:
+            raise ValueError(f"Invalid betas: {betas}; Adam takes two")
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {i}: {beta}; it must be at least 0 and below 1")

@@ -1,6 +1,7 @@
 """Stochastic gradient descent, with momentum, dampening, Nesterov's form and weight decay, as in `torch.optim.SGD`."""
 
 from ..engine.optimizer import non_negative, optimizer
+from ..engine.plan import plain_number
 from ..rule import rule
 
 __all__ = ["SGD", "sgd"]
@@ -48,6 +49,8 @@ class SGD(optimizer(sgd)):
     Source: Robbins and Monro 1951; momentum: Polyak 1964; the form of Nesterov's: Sutskever et al. 2013, section 2.
     """
 
+    densifies = True  # torch's SGD takes sparse gradients
+
     def __init__(self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *,
                  maximize=False, foreach=None, differentiable=False, fused=None):  # fmt: skip
         super().__init__(params, lr, momentum, dampening, weight_decay, nesterov,
@@ -56,5 +59,6 @@ class SGD(optimizer(sgd)):
     def _check(self, options):
         super()._check(options)
         non_negative(self, options, momentum="momentum value", weight_decay="weight_decay value")
+        plain_number("dampening", options["dampening"], "SGD")
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")

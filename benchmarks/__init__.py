@@ -1,0 +1,1 @@
+"""Side-by-side timings. ``make bench`` prints the table."""

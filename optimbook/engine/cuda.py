@@ -1,0 +1,194 @@
+"""The fused CUDA path: every tensor of every group that shares a program and a dtype, in one Triton launch.
+
+    kernel = TritonKernel(lowered, torch.float32, sizes, device)  # kept as long as the sizes are
+    kernel.launch(pointers, rows, numbers)  # each step: one copy to the device, one launch
+
+With ``step`` on the device (``capturable``, ``fused=True``), `launch_on_device`
+works the numbers out there. Under ``TRITON_INTERPRET=1`` all of it runs on CPU tensors.
+"""
+
+import contextlib
+import hashlib
+import linecache
+import os
+from array import array
+from functools import cache
+
+import torch
+
+from ..forms.c import Unsupported
+from ..forms.triton import triton, triton_numbers
+from .cache import CannotBuild
+
+DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
+WARPS = 8  # of 32 threads, that work as one program
+CHUNK = 16384  # elements that one program updates
+TENSORS = 128  # whose numbers one program works out
+OLDEST = (7, 0)  # compute capability
+
+
+def why_not(device):
+    """Why no Triton kernel can run on a device, in one line; None if it can."""
+    device = torch.device(device)
+    if device.type != "cuda" and not interpreted():
+        return f"Triton kernels run on CUDA devices, and not on {device.type!r}"
+    missing = _missing()
+    if missing:
+        return missing
+    if device.type == "cuda" and torch.version.hip is None and torch.cuda.get_device_capability(device) < OLDEST:
+        return f"Triton needs compute capability {OLDEST[0]}.{OLDEST[1]}, and {torch.cuda.get_device_name(device)} has less"
+    return None
+
+
+def interpreted():
+    """Whether Triton only acts out its kernels, on a CPU."""
+    return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "on", "yes", "y")
+
+
+@cache
+def _missing():
+    try:
+        import triton  # noqa: F401  (seconds; never imported unless a CUDA tensor asks for it)
+    except Exception as error:  # a broken installation may raise anything
+        return f"Triton cannot be imported ({error}); install it with: pip install triton"
+    return None
+
+
+def supported(tensor):
+    """Whether a kernel can go over a tensor: a plain one without gaps, of a known dtype, where Triton runs."""
+    return (
+        type(tensor) in (torch.Tensor, torch.nn.Parameter)
+        and tensor.dtype in DTYPES
+        and tensor.layout == torch.strided
+        and not tensor.is_neg()
+        and (tensor.is_contiguous() or torch.ops.aten.is_non_overlapping_and_dense(tensor))
+        and why_not(tensor.device) is None
+    )
+
+
+@cache
+def load(source):
+    """The names that Triton source defines. Triton reads a function's source again, so Python must be able to find it."""
+    name = f"<optimbook triton {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
+    linecache.cache[name] = len(source), None, source.splitlines(keepends=True), name
+    scope = {"__name__": "optimbook.printed"}
+    exec(compile(source, name, "exec"), scope)
+    return scope
+
+
+@cache
+def _kernel(form, lowered, *dtypes):
+    """The kernel that a printed form of a program defines.
+
+    Raises:
+        CannotBuild: the program has no such form.
+    """
+    try:
+        source = form(lowered, *map(DTYPES.get, dtypes))
+    except Unsupported as reason:
+        raise CannotBuild(str(reason)) from None
+    return load(source)[f"{lowered.program.name}_{'step' if form is triton else 'numbers'}"]
+
+
+class TritonKernel:
+    """A program over a set of tensors. Their sizes go to the device once, everything else follows each step."""
+
+    def __init__(self, lowered, dtype, sizes, device, state_dtype=None):
+        """Builds the kernel, so that no step fails half done.
+
+        Args:
+            lowered: the program.
+            dtype: of parameters and gradients.
+            sizes: elements of each parameter.
+            device: where they are.
+            state_dtype: of tensor states, if another.
+
+        Raises:
+            CannotBuild: the program has no Triton form, or Triton cannot build it here.
+        """
+        self.lowered, self.device, self.tensors = lowered, torch.device(device), len(sizes)
+        self.step = _kernel(triton, lowered, dtype, state_dtype or dtype)
+        chunks = array("q")
+        for tensor, size in enumerate(sizes):
+            for start in range(0, size, CHUNK):
+                chunks.extend((tensor, start, min(start + CHUNK, size)))
+        self.programs = len(chunks) // 3
+        self.chunks = _int64(chunks).to(self.device)
+        self.rows = torch.arange(self.tensors, device=self.device)
+        self.numbers = torch.empty(self.tensors * len(lowered.coefficients), dtype=torch.float64, device=self.device)
+        self.sent, self.captured = None, []
+        smallest = min(dtype.itemsize, (state_dtype or dtype).itemsize)
+        self.options = {"BLOCK": WARPS * 32 * 16 // smallest, "num_warps": WARPS}  # each thread moves 16 bytes at once
+        self._build(self.step, self.chunks, self.rows, self.rows, self.numbers, self.tensors, **self.options)
+
+    def launch(self, pointers, rows, numbers):
+        """Updates every tensor once.
+
+        Args:
+            pointers: ``array("q")`` of addresses, first of all parameters, then of all gradients,
+                and so on, in the order of ``program.tensors``.
+            rows: ``array("q")``, per tensor its row of numbers.
+            numbers: ``array("d")``, rows of what ``lowered.numbers`` gives.
+        """
+        pointers, rows, numbers = self._send(pointers, rows, numbers)
+        self._update(pointers, rows, numbers.view(torch.float64))
+
+    def launch_on_device(self, pointers, states, groups, hyperparameters, given=(), on_device={}, dtype=torch.float32):
+        """Adds 1 to each ``step`` where it is, works the numbers out there, then updates every tensor once.
+
+        Args:
+            pointers: as for `launch`.
+            states: ``array("q")`` of addresses of number states, all of the first, then of the second, and so on,
+                in the order of `optimbook.forms.triton.number_arguments`.
+            groups: ``array("q")``, per tensor its row of hyperparameters.
+            hyperparameters: ``array("d")``, rows of ``program.hyperparameters``.
+            given: numbers that are no states (``first``), in the order of `number_arguments`, each for all tensors.
+            on_device: 1-element tensors that stand for hyperparameters, by their place in ``hyperparameters``.
+            dtype: of number states.
+
+        Raises:
+            CannotBuild: the program calls a Python function, or Triton cannot build it here.
+        """
+        pointers, states, groups, hyper, given = self._send(pointers, states, groups, array("d", hyperparameters), array("d", given))
+        hyper, given = hyper.view(torch.float64), given.view(torch.float64)
+        work_out = _kernel(triton_numbers, self.lowered, dtype)
+        arguments = states, given, groups, hyper, self.numbers, self.tensors
+        self._build(work_out, *arguments, BLOCK=TENSORS)
+        for place, tensor in on_device.items():
+            hyper[place].copy_(tensor.reshape(()))
+        with self._current():
+            work_out[-(-self.tensors // TENSORS),](*arguments, BLOCK=TENSORS)
+        self._update(pointers, self.rows, self.numbers)
+
+    def _update(self, pointers, rows, numbers):
+        if self.programs:
+            with self._current():
+                self.step[self.programs,](self.chunks, pointers, rows, numbers, self.tensors, **self.options)
+
+    def _send(self, *arrays):
+        """The arrays on the device, in one copy that nobody waits for, or none if nothing has changed."""
+        packed = b"".join(arrays)
+        if packed != self.sent:
+            # Pinned memory that torch hands out is not used again before the copy from it is done.
+            host = _int64(bytearray(packed))
+            self.host = host.pin_memory() if self.device.type == "cuda" else host
+            self.table = self.host.to(self.device, non_blocking=True)
+            self.sent = packed
+        if self.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            self.captured.append((self.host, self.table))  # a CUDA graph reads them again at each replay
+        return self.table.split([len(a) for a in arrays])
+
+    def _build(self, kernel, *arguments, **constants):
+        try:
+            with self._current():
+                kernel.warmup(*arguments, grid=(1,), **constants)
+        except Exception as error:  # Triton has no common class of error; a missing compiler is a RuntimeError
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise CannotBuild(f"Triton cannot build {self.lowered.program.name!r}: {reason[0]}") from error
+
+    def _current(self):
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else contextlib.nullcontext()
+
+
+def _int64(buffer):
+    return torch.frombuffer(buffer, dtype=torch.int64) if len(buffer) else torch.empty(0, dtype=torch.int64)
