@@ -173,9 +173,9 @@ def test_a_card_counts_states():
 
 def test_compare_sees_a_difference():
     right = repr(lab.compare(optimbook.SGD, [{"momentum": 0.9}], steps=10))
-    assert "≤ 1e-14" in right and ">" not in right
+    assert "≤\u00a010⁻¹⁴" in right and ">" not in right
     wrong = repr(lab.compare(optimbook.Adam, reference=torch.optim.NAdam, steps=10))
-    assert wrong.count("1e-14") == 0
+    assert "10⁻¹⁴" not in wrong
 
 
 # --- sliders ------------------------------------------------------------------------------------
@@ -208,6 +208,15 @@ def test_the_average_of_a_slider_is_that_of_python():
     source = sliders.curve_javascript(ewa, 4, ["m", "m_hat"], signal=signal, input="x")
     found = node(f"{source}console.log(JSON.stringify(curve({{beta: 0.9}})))")
     assert numpy.allclose(numpy.transpose(found), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("low, high, expected", [
+    (0, 0.1, [0, 0.05, 0.1]), (-0.32, 1.5, [0, 0.5, 1, 1.5]), (1, 120, [50, 100]), (0, 200, [0, 50, 100, 150, 200]),
+])  # fmt: skip
+def test_ticks_are_round_numbers(low, high, expected):
+    source = scripts.CURVE[: scripts.CURVE.index("function draw")]
+    found = node(f"{source}console.log(JSON.stringify(ticks({low}, {high}, 4)))")
+    assert found == expected
 
 
 @pytest.mark.parametrize("scale, low, high, value", [

@@ -17,7 +17,8 @@ from functools import cache
 import torch
 
 from ..forms.c import Unsupported
-from ..forms.triton import triton, triton_numbers
+from ..forms.triton import number_arguments, triton, triton_numbers
+from . import states, tensors
 from .cache import CannotBuild
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
@@ -52,6 +53,17 @@ def _missing():
     except Exception as error:  # a broken installation may raise anything
         return f"Triton cannot be imported ({error}); install it with: pip install triton"
     return None
+
+
+def can_take(member, lowered, on_device):
+    """Whether a member can go by Triton, with its number states on the device or on the CPU."""
+    param = member.param
+    return (
+        param.dtype in DTYPES
+        and why_not(param.device) is None
+        and tensors.can_read(member, lowered)
+        and (on_device or states.can_read(member, lowered))
+    )
 
 
 def supported(tensor):
@@ -188,6 +200,83 @@ class TritonKernel:
 
     def _current(self):
         return torch.cuda.device(self.device) if self.device.type == "cuda" else contextlib.nullcontext()
+
+
+class Kernels:
+    """The members of a plan that Triton updates: one launch for each program, dtype and device."""
+
+    def __init__(self, members, groups):
+        """Builds what is missing.
+
+        Raises:
+            CannotBuild: see `TritonKernel`.
+        """
+        self.tensors = tensors.Tensors(members, groups)
+        self.members = self.tensors.members
+        self.numbers = self._numbers(groups)
+        self.kernels = []
+        for lowered, first, last in self.tensors.blocks:
+            param = self.members[first].param
+            self.kernels.append(TritonKernel(lowered, param.dtype, self.tensors.sizes[first:last], param.device))
+
+    def _numbers(self, groups):
+        return states.NumberStates(self.members, self.tensors.lowered, groups)
+
+    def prepare(self, grads, groups, plain):
+        """Reads where everything is and works the numbers out; changes nothing; False if the plan must be made anew."""
+        return self.tensors.look(grads) and self.numbers.look(groups, plain)
+
+    def run(self):
+        starts = [*self.numbers.starts, len(self.numbers.coefficients)]
+        for kernel, pointers, first, last in self._blocks():
+            # Rows of other programs have another length, so each block gets its own, counted anew.
+            used = sorted(set(self.numbers.row[first:last]))
+            place = {row: i for i, row in enumerate(used)}
+            rows = array("q", [place[row] for row in self.numbers.row[first:last]])
+            numbers = array("d", [n for row in used for n in self.numbers.coefficients[starts[row] : starts[row + 1]]])
+            kernel.launch(pointers, rows, numbers)
+        self.numbers.write()
+
+    def _blocks(self):
+        start = 0
+        for kernel, (lowered, first, last) in zip(self.kernels, self.tensors.blocks):
+            stop = start + len(lowered.program.tensors) * (last - first)
+            yield kernel, self.tensors.pointers[start:stop], first, last
+            start = stop
+
+
+class DeviceKernels(Kernels):
+    """The same with ``step`` on the device: nothing is read back, so that a CUDA graph can hold the step."""
+
+    def _numbers(self, groups):
+        return None
+
+    def prepare(self, grads, groups, plain):
+        """As for `Kernels`; the numbers are worked out on the device, when it runs."""
+        self.groups, self.plain = groups, plain
+        self.addresses = [self._states(*block) for block in self.tensors.blocks]
+        return self.tensors.look(grads) and None not in self.addresses
+
+    def _states(self, lowered, first, last):
+        kept, _ = number_arguments(lowered.program)
+        states = [m.state.get(n) for n in kept for m in self.members[first:last]]
+        alike = all(type(t) is torch.Tensor and t.dtype == torch.float32 and t.device == self.members[first].param.device for t in states)
+        return array("q", [t.data_ptr() for t in states]) if alike else None
+
+    def run(self):
+        for (kernel, pointers, first, last), addresses in zip(self._blocks(), self.addresses):
+            program, members = kernel.lowered.program, self.members[first:last]
+            used = sorted({m.group for m in members})
+            hyperparameters, on_device = array("d"), {}
+            for index in used:
+                for name in program.hyperparameters:
+                    value = self.groups[index].hyperparameters[name]
+                    if isinstance(value, torch.Tensor):
+                        on_device[len(hyperparameters)] = value
+                    hyperparameters.append(self.plain[index].get(name, 0.0))
+            rows = array("q", [used.index(m.group) for m in members])
+            given = [float(m.first) for _ in number_arguments(program)[1] for m in members]
+            kernel.launch_on_device(pointers, addresses, rows, hyperparameters, given, on_device)
 
 
 def _int64(buffer):

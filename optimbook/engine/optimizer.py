@@ -10,11 +10,12 @@ from torch.optim.optimizer import _get_capturable_supported_devices, _get_scalar
 
 from ..language import Kind
 from ..forms.lower import Leaf
-from . import cpu, eager
+from . import cpu, cuda, eager
 from .cache import CannotBuild
 from .plan import Group, Member, plain_number, tensor_states
 
 ENGINE = {"maximize": False, "foreach": None, "capturable": False, "differentiable": False, "fused": None}
+KERNELS = {"c": cpu.Kernels, "triton": cuda.Kernels, "triton on device": cuda.DeviceKernels}
 PLANS = 8  # kept per optimizer, one for each set of parameters that had gradients together
 
 
@@ -183,12 +184,13 @@ class _Plan:
         repeated = len({id(m.param) for m in members}) < len(members)
         for member in members:
             by_path.setdefault(_path(member, groups[member.group], repeated), []).append(member)
-        self.kernels = None
-        if by_path.get("kernel"):
-            try:
-                self.kernels = cpu.Kernels(by_path["kernel"], groups)
-            except CannotBuild as reason:
-                self._without_kernels(by_path, groups, reason)
+        self.kernels = []
+        for path, make in KERNELS.items():
+            if by_path.get(path):
+                try:
+                    self.kernels.append(make(by_path[path], groups))
+                except CannotBuild as reason:
+                    self._without_kernel(by_path, path, groups, reason)
         self.eager = [eager.Eager(by_path[s], groups, s) for s in ("foreach", "loop") if by_path.get(s)]
         if by_path.get("called"):
             self.eager.append(eager.Called(optimizer.rule, by_path["called"], groups))
@@ -196,15 +198,16 @@ class _Plan:
             part.kinds = [_kind(m, dense=m.densify) for m in part.members]
         # Gradients are handed over by position, since a kept plan meets new ones each step.
         self.where = {id(m): i for i, m in enumerate(members)}
-        self.order = [self.where[id(m)] for m in self.kernels.members] if self.kernels else []
-        self.mixed = self.order != list(range(len(members)))
+        for part in self.kernels:
+            part.order = [self.where[id(m)] for m in part.members]
+            part.takes_all = part.order == list(range(len(members)))
 
-    def _without_kernels(self, by_path, groups, reason):
-        members = by_path.pop("kernel")
+    def _without_kernel(self, by_path, path, groups, reason):
+        members = by_path.pop(path)
         if any(groups[m.group].flag("fused") for m in members):
             raise RuntimeError(f"`fused=True` needs a compiled kernel, and there is none: {reason}") from reason
         _warn_once(str(reason))
-        by_path.setdefault("foreach", []).extend(members)
+        by_path.setdefault("called" if path == "triton on device" else "foreach", []).extend(members)
 
     def holds(self, optimizer, params, groups):
         """Whether this plan still describes the optimizer: same parameters, options and states."""
@@ -222,9 +225,9 @@ class _Plan:
         """Takes this step's gradients and numbers; False if the plan no longer fits. Changes nothing of the user's."""
         if len(grads) != len(self.where):
             grads = [g for g in grads if g is not None]
-        if self.kernels:
-            mine = [grads[i] for i in self.order] if self.mixed else grads
-            if not self.kernels.prepare(mine, groups, plain):
+        for part in self.kernels:
+            mine = grads if part.takes_all else [grads[i] for i in part.order]
+            if not part.prepare(mine, groups, plain):
                 return False
         for part in self.eager:
             for member in part.members:
@@ -237,9 +240,7 @@ class _Plan:
         return True
 
     def run(self):
-        if self.kernels:
-            self.kernels.run()
-        for part in self.eager:
+        for part in (*self.kernels, *self.eager):
             part.run()
 
 
@@ -307,15 +308,21 @@ def _check_member(member, group, name):
 
 
 def _path(member, group, repeated):
-    """kernel, foreach, loop or called, for one parameter."""
+    """Which path a member takes: one of `KERNELS`, foreach, loop or called."""
     options, param = group.options, member.param
-    if group.flag("differentiable") or group.flag("capturable"):
+    if group.flag("differentiable"):
         return "called"
+    if group.flag("capturable"):
+        fast = options.get("foreach") is None and options.get("fused") is not False and not repeated
+        return "triton on device" if fast and cuda.can_take(member, group.lowered, on_device=True) else "called"
     if repeated or (member.grad.layout != torch.strided and not member.densify):
         return "loop"
     if options.get("fused") or (options.get("fused") is None and options.get("foreach") is None):
+        on_device = group.flag("fused") and param.device.type != "cpu"
+        if cuda.can_take(member, group.lowered, on_device):
+            return "triton on device" if on_device else "triton"
         if cpu.can_take(member, group.lowered):
-            return "kernel"
+            return "c"
         if options.get("fused"):
             raise RuntimeError(f"`fused=True` cannot take a parameter of {param.dtype} on {param.device} of type {type(param).__name__} "
                                "with its states as they lie in memory")  # fmt: skip

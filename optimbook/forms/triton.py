@@ -17,12 +17,6 @@ HEAD = "import triton\nimport triton.language as tl\n"
 
 # What Triton lacks; printed where a rule needs it.
 HELPERS = {
-    "f64_": '''
-@triton.jit
-def f64_(x_: tl.constexpr):
-    """A number that is written out; Triton would take it as float32 where it stands alone."""
-    return tl.full((), x_, tl.float64)
-''',
     "pointer_": '''
 @triton.jit
 def pointer_(address_, dtype_: tl.constexpr, mask_):
@@ -47,8 +41,7 @@ def sign_(x_):
 @triton.jit
 def power_(x_, y_):
     """``x_ ** y_``, worked out in float64, since float32 would lose what the logarithm multiplies."""
-    base_ = x_.to(tl.float64)
-    exponent_ = tl.full((), 0.0, tl.float64) + y_
+    base_, exponent_ = tl.broadcast(x_.to(tl.float64), tl.full((), 0.0, tl.float64) + y_)
     whole_ = tl.floor(exponent_) == exponent_
     odd_ = whole_ & (tl.floor(exponent_ / 2) * 2 != exponent_)
     result_ = tl.exp2(exponent_ * tl.log2(tl.abs(base_)))
@@ -64,6 +57,13 @@ def modulo_(x_, y_):
     return tl.where((rest_ != 0) & ((rest_ < 0) != (y_ < 0)), rest_ + y_, rest_)
 ''',
 }
+for bits in (32, 64):
+    HELPERS[f"f{bits}_"] = f'''
+@triton.jit
+def f{bits}_(x_: tl.constexpr):
+    """A number that is written out; alone, Triton would take it as float32 or not as a tensor at all."""
+    return tl.full((), x_, tl.float{bits})
+'''
 CALLS = {
     "abs": "tl.abs({0})",
     "sign": "sign_({0})",
@@ -230,9 +230,9 @@ class _Tensors:
         return " + ".join(map(self.term, node.terms)) if isinstance(node, Sum) else self(node)
 
     def argument(self, node):
-        """An argument of a function, which would take a plain number as float32."""
+        """An argument of a function."""
         text = self.value(node)
-        return f"f64_({text})" if self.real == "float64" and literal(text) is not None else text
+        return f"f{self.real[-2:]}_({text})" if literal(text) is not None else text
 
     def condition(self, node):
         if isinstance(node, Apply) and node.function in COMPARISONS:

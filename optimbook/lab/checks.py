@@ -13,6 +13,7 @@ from .tables import table
 PATHS = {"loop": {"foreach": False, "fused": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 # Far apart, so that every processor lands in the same one; the first is what rounding alone explains.
 BOUNDS = {torch.float64: (-14, -11, -8, -5, -2), torch.float32: (-5, -2)}
+SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def compare(cls, options=({},), *, reference=None, steps=100):
@@ -37,7 +38,8 @@ def bound(distance, dtype):
     if distance is None:
         return "–"
     power = next((power for power in BOUNDS[dtype] if distance <= 10**power), None)
-    return f"&gt; 1e{BOUNDS[dtype][-1]}" if power is None else f"≤ 1e{power}"
+    sign, power = (">", BOUNDS[dtype][-1]) if power is None else ("≤", power)
+    return f"{sign}\u00a010⁻{str(-power).translate(SUPERSCRIPT)}"
 
 
 def _name(reference):

@@ -79,6 +79,13 @@ function draw(root, h) {
 """
 
 CURVE = """\
+// Round numbers between two ends.
+function ticks(low, high, count) {
+  const power = Math.pow(10, Math.floor(Math.log10((high - low) / count)));
+  const step = [1, 2, 5, 10].map(k => k * power).find(s => (high - low) / s <= count);
+  const first = Math.ceil(low / step);
+  return Array.from({length: Math.floor(high / step) - first + 1}, (_, i) => Number(((first + i) * step).toPrecision(6)));
+}
 function draw(root, h) {
   const lines = curve(h), seen = [...lines.flat(), ...(signal || [])].filter(Number.isFinite);
   const low = Math.min(0, ...seen), high = Math.max(...seen, low + 1e-12);
@@ -86,12 +93,10 @@ function draw(root, h) {
   const places = values => values.map((v, i) => x(i).toFixed(1) + "," + y(v).toFixed(1));
   root.querySelectorAll(".ob-line").forEach((line, i) => line.setAttribute("d", "M" + places(lines[i]).join("L")));
   root.querySelector(".ob-dots").setAttribute("d", signal ? places(signal).map(p => "M" + p + "h0").join("") : "");
-  const rows = [high, (high + low) / 2, low], from = signal ? 1 : 0;
-  const columns = [0, 1, 2, 3, 4].map(i => Math.round((lines[0].length - 1) * i / 4));
-  const label = (text, x, y, anchor) => `<text x="${x}" y="${y}" text-anchor="${anchor}">${text}</text>`;
+  const from = signal ? 1 : 0, label = (text, x, y, anchor) => `<text x="${x}" y="${y}" text-anchor="${anchor}">${text}</text>`;
   root.querySelector(".ob-axes").innerHTML =
-    rows.map(v => `<path d="M${left},${y(v)}H${width - 16}"/>` + label(words(Number(v.toPrecision(2))), left - 6, y(v) + 4, "end")).join("") +
-    columns.map(i => label(i + from, x(i), height - 10, "middle")).join("");
+    ticks(low, high, 4).map(v => `<path d="M${left},${y(v)}H${width - 16}"/>` + label(words(v), left - 6, y(v) + 4, "end")).join("") +
+    ticks(from, steps, 5).map(i => label(i, x(i - from), height - 10, "middle")).join("");
 }
 """
 

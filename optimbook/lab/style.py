@@ -95,14 +95,14 @@ def use():
 
 
 def png(figure, scale=2, colors=128):
-    """A figure with twice the dots, for crisp screens, in few colours, for a small file: its bytes, and the size it is shown at."""
+    """A figure with twice the dots, for crisp screens, in few colours, for a small file: its bytes, and the width it is shown at."""
     from PIL import Image
 
     drawn, stored = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, dpi=scale * figure.dpi)
     image = Image.open(drawn).convert("RGB").quantize(colors, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     image.save(stored, "png", optimize=True)
-    return stored.getvalue(), {"width": image.width // scale, "height": image.height // scale}
+    return stored.getvalue(), {"width": image.width // scale}  # a height would distort it on a phone
 
 
 def canonical(name):

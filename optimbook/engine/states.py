@@ -1,0 +1,165 @@
+"""The number states of a plan, such as ``step``: read before a step, written after it.
+
+They are CPU tensors of one number each, as in torch. Going over hundreds of them in
+Python takes longer than a small model's arithmetic, so a few lines of C do it by address.
+"""
+
+import ctypes
+from array import array
+from functools import cache
+from operator import itemgetter
+
+import torch
+
+from .cache import library
+from .plan import Numbers, number_states
+
+SOURCE = r"""
+#include <stdint.h>
+
+struct states {
+  int64_t tensors, states, rows;
+  const int64_t *pointer;      /* [states][tensors]; null where a program has no such state */
+  const int64_t *is_double;    /* likewise */
+  const int64_t *row;          /* per tensor */
+  double *before;              /* [states][tensors] */
+  const double *row_before;    /* [states][rows] */
+  double *row_after;
+};
+
+/* Reads all states; says whether every tensor's are still those of its row. */
+int64_t read_states(const struct states *a) {
+  int64_t same = 1;
+  for (int64_t s = 0; s < a->states; s++)
+    for (int64_t t = 0; t < a->tensors; t++) {
+      const int64_t i = s * a->tensors + t;
+      const void *where = (const void *)a->pointer[i];
+      a->before[i] = !where ? 0 : a->is_double[i] ? *(const double *)where : *(const float *)where;
+      same &= a->before[i] == a->row_before[s * a->rows + a->row[t]];
+    }
+  return same;
+}
+
+/* Writes each row's new states, and keeps them as they were rounded. */
+void write_states(const struct states *a) {
+  for (int64_t s = 0; s < a->states; s++)
+    for (int64_t t = 0; t < a->tensors; t++) {
+      const int64_t i = s * a->tensors + t;
+      double *after = a->row_after + s * a->rows + a->row[t];
+      if (!a->pointer[i]) continue;
+      if (a->is_double[i]) *(double *)a->pointer[i] = *after;
+      else *(float *)a->pointer[i] = (float)*after, *after = (float)*after;
+    }
+}
+"""
+
+
+class _Table(ctypes.Structure):
+    _fields_ = [(n, ctypes.c_int64) for n in
+                ("tensors", "states", "rows", "pointer", "is_double", "row", "before", "row_before", "row_after")]  # fmt: skip
+
+
+@cache
+def _library():
+    built = library(SOURCE)
+    built.read_states.argtypes = built.write_states.argtypes = [ctypes.c_void_p]
+    built.read_states.restype, built.write_states.restype = ctypes.c_int64, None
+    return built
+
+
+def can_read(member, lowered):
+    """Whether a member's number states are plain CPU numbers."""
+    return all(_is_number(member.state[n]) for n in lowered.program.numbers if n in member.state)
+
+
+def _is_number(tensor):
+    """Whether this can be read and written as one float or double; an empty tensor stands for none."""
+    plain = type(tensor) is torch.Tensor and tensor.device.type == "cpu" and tensor.numel() <= 1
+    return plain and tensor.dtype in (torch.float32, torch.float64)
+
+
+class NumberStates:
+    """The number states of a plan's members, and the rows of hoisted numbers that follow from them.
+
+    Attributes:
+        row: ``array("q")``, per member its row.
+        coefficients: ``array("d")``, the rows one after another.
+        starts: ``array("q")``, where each row begins.
+    """
+
+    def __init__(self, members, lowered, groups):
+        """Raises CannotBuild where there is no compiler."""
+        self.library, self.members = _library(), members
+        self.names = number_states(groups)
+        self.holders = {n: self._holders(n, lowered) for n in self.names}
+        self.numbers, self.pointer = None, None
+        self.table = _Table(tensors=len(members), states=len(self.names))
+
+    def _holders(self, name, lowered):
+        """Per member the dict that has a number state; a program without it gets a null address."""
+        nothing = {name: torch.empty(0)}
+        return [m.state if name in p.program.numbers else nothing for m, p in zip(self.members, lowered)]
+
+    def look(self, groups, plain):
+        """Reads the states and works the next ones and the coefficients out; False if a state is gone. Writes nothing."""
+        if not self._addresses():
+            return False
+        self._read(groups)
+        after, coefficients = self.numbers.work_out(groups, plain)
+        self.coefficients, self.starts = array("d"), array("q")
+        for row in coefficients:
+            self.starts.append(len(self.coefficients))
+            self.coefficients.extend(row)
+        self.row_after = _by_state(after, self.names)
+        return True
+
+    def write(self):
+        """Writes the states that `look` worked out."""
+        self._point("pointer", "is_double", "row", "row_after")
+        self.library.write_states(ctypes.addressof(self.table))
+        # What was written is what the next step should find, rounded as it was stored.
+        self.row_before, count = self.row_after, len(self.numbers.states)
+        self.numbers.states = [list(self.row_after[r::count]) for r in range(count)]
+
+    def _addresses(self):
+        flat = []
+        try:
+            for name in self.names:
+                flat += map(torch.Tensor.data_ptr, map(itemgetter(name), self.holders[name]))
+        except (KeyError, TypeError):
+            return False
+        flat = array("q", flat)
+        if flat != self.pointer:
+            numbers = [holder[name] for name in self.names for holder in self.holders[name]]
+            if not all(map(_is_number, numbers)):
+                return False
+            self.pointer, self.numbers = flat, None
+            self.is_double = array("q", [t.dtype == torch.float64 for t in numbers])
+        return True
+
+    def _read(self, groups):
+        """Finds each member's row: that of the last step if nobody else has touched the states."""
+        if self.numbers is not None and self._same():
+            return
+        count = len(self.members)
+        if self.numbers is None:  # no rows yet: read against made-up ones
+            self.row, self.row_before = array("q", bytes(8 * count)), array("d", bytes(8 * len(self.names)))
+            self.table.rows = 1
+            self.before = array("d", bytes(8 * count * len(self.names)))
+            self._same()
+        values = [self.before[s * count : (s + 1) * count].tolist() for s in range(len(self.names))]
+        self.numbers = Numbers(self.members, groups, values)
+        self.row, self.row_before = array("q", self.numbers.rows), _by_state(self.numbers.states, self.names)
+        self.table.rows = len(self.numbers.states)
+
+    def _same(self):
+        self._point("pointer", "is_double", "row", "before", "row_before")
+        return self.library.read_states(ctypes.addressof(self.table))
+
+    def _point(self, *names):
+        for name in names:
+            setattr(self.table, name, getattr(self, name).buffer_info()[0])
+
+
+def _by_state(rows, names):
+    return array("d", [row[s] for s in range(len(names)) for row in rows])
