@@ -1,6 +1,10 @@
 """How nbval runs the chapters and what it compares."""
 
+import os
+
 from nbval.kernel import RunningKernel
+
+os.environ["OPTIMBOOK_QUIET"] = "1"  # no progress bars
 
 
 def pytest_collectstart(collector):

@@ -21,7 +21,7 @@ _dtype = contextvars.ContextVar("dtype", default=None)
 
 @contextlib.contextmanager
 def numbers_as(dtype):
-    """While this is open, ``where`` of two numbers makes tensors of ``dtype``."""
+    """While this is open, ``where`` of two numbers makes tensors or arrays of ``dtype``."""
     token = _dtype.set(dtype)
     try:
         yield
@@ -64,10 +64,12 @@ def floor(x):
 
 
 def sign(x):
-    """-1, 0 or 1; for NaN what torch gives."""
+    """-1, 0 or 1; 0 for NaN, as in torch."""
     library = _library(x)
     if library is math:
         return float((x > 0) - (x < 0))
+    if library is sys.modules.get("numpy"):
+        return (x > 0).astype(x.dtype) - (x < 0)
     return library.sign(x)
 
 
@@ -102,7 +104,8 @@ def where(condition, a, b):
         return torch.where(condition, a, b)
     if library is sys.modules.get("sympy"):
         return library.Piecewise((a, condition), (b, True))
-    return library.where(condition, a, b)
+    plain = all(isinstance(x, (int, float)) for x in (a, b))
+    return library.where(condition, a, b).astype(_dtype.get()) if plain else library.where(condition, a, b)
 
 
 def norm(x):

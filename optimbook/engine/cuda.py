@@ -128,7 +128,7 @@ class TritonKernel:
         self.chunks = _int64(chunks).to(self.device)
         self.rows = torch.arange(self.tensors, device=self.device)
         self.numbers = torch.empty(self.tensors * len(lowered.coefficients), dtype=torch.float64, device=self.device)
-        self.sent, self.captured = None, []
+        self.sent, self.work_out, self.captured = None, None, []
         smallest = min(dtype.itemsize, (state_dtype or dtype).itemsize)
         self.options = {"BLOCK": WARPS * 32 * 16 // smallest, "num_warps": WARPS}  # each thread moves 16 bytes at once
         self._build(self.step, self.chunks, self.rows, self.rows, self.numbers, self.tensors, **self.options)
@@ -145,7 +145,7 @@ class TritonKernel:
         pointers, rows, numbers = self._send(pointers, rows, numbers)
         self._update(pointers, rows, numbers.view(torch.float64))
 
-    def launch_on_device(self, pointers, states, groups, hyperparameters, given=(), on_device={}, dtype=torch.float32):
+    def launch_on_device(self, pointers, states, groups, hyperparameters, given=(), on_device=None, dtype=torch.float32):
         """Adds 1 to each ``step`` where it is, works the numbers out there, then updates every tensor once.
 
         Args:
@@ -165,8 +165,10 @@ class TritonKernel:
         hyper, given = hyper.view(torch.float64), given.view(torch.float64)
         work_out = _kernel(triton_numbers, self.lowered, dtype)
         arguments = states, given, groups, hyper, self.numbers, self.tensors
-        self._build(work_out, *arguments, BLOCK=TENSORS)
-        for place, tensor in on_device.items():
+        if work_out is not self.work_out:
+            self._build(work_out, *arguments, BLOCK=TENSORS)
+            self.work_out = work_out
+        for place, tensor in (on_device or {}).items():
             hyper[place].copy_(tensor.reshape(()))
         with self._current():
             work_out[-(-self.tensors // TENSORS),](*arguments, BLOCK=TENSORS)

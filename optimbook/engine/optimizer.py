@@ -342,7 +342,7 @@ def _new_state(optimizer, member, group):
         if program.variables[name] == Kind.NUMBER:
             on_device = group.flag("capturable") or group.flag("fused")
             device = param.device if on_device else "cpu"
-            state[name] = torch.tensor(float(start), dtype=_get_scalar_dtype(group.flag("fused")), device=device)
+            state[name] = torch.tensor(float(start), dtype=_get_scalar_dtype(name == "step" and group.flag("fused")), device=device)
         else:
             state[name] = torch.full_like(param, start, memory_format=torch.preserve_format, requires_grad=False)
     return state
@@ -352,7 +352,7 @@ def _numbers_to_tensors(rule, state, param, group, on_device):
     """Old checkpoints keep ``step`` as a Python number."""
     for name in rule.states:
         if isinstance(state.get(name), (int, float)):
-            dtype = _get_scalar_dtype(bool(group.get("fused")))
+            dtype = _get_scalar_dtype(name == "step" and bool(group.get("fused")))
             state[name] = torch.tensor(float(state[name]), dtype=dtype, device=param.device if on_device else "cpu")
 
 

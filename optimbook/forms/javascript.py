@@ -66,5 +66,7 @@ class _Printer:
             return f"Math.abs({arguments[0]})"  # of one number
         if name == "mean":
             return arguments[0]
-        known = ("abs", "sqrt", "sign", "cos", "exp", "log", "floor")
+        if name == "sign":  # 0 for NaN, as in torch
+            return "(({0} > 0) - ({0} < 0))".format(*arguments)
+        known = ("abs", "sqrt", "cos", "exp", "log", "floor")
         return f"{FUNCTIONS.get(name) or (f'Math.{name}' if name in known else name)}({', '.join(arguments)})"

@@ -142,6 +142,8 @@ class _Printer:
     def value(self, node, home=None):
         if isinstance(node, Leaf):
             return self.leaf(node)
+        if number(node) is not None:  # one side of a choice, say
+            return self.make(self.spell.each(f"torch.full_like(param, {self.coefficient(number(node))})", ["param"]), Kind.TENSOR)
         if isinstance(node, Sum):
             return self.sum(node, home)
         if isinstance(node, Choose):

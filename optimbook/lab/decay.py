@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import numpy
 import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
@@ -11,6 +12,8 @@ from .paths import states
 from .setup import device, progress
 from .tasks import Task, digits
 from .training import _parameters, _seen, _stacked, _test
+
+DOTS = {"marker": "o", "markersize": 6, "color": "white", "markeredgecolor": "black", "clip_on": False}
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,61 @@ def _update(rule, hyperparameters):
     exec(rule.python(**flags), names)  # the rule's own text
     fixed = {n: hyperparameters[n] for n in program.hyperparameters if n in hyperparameters}
 
-    def update(value, grad, step, rates, decays):
-        shape = (-1,) + (1,) * (grad.ndim - 1)
-        given = {**value, "grad": grad, "step": step}
+    def update(value, gradient, step, rates, decays):
+        shape = (-1,) + (1,) * (gradient.ndim - 1)
+        given = {**value, "grad": gradient, "step": step}
         numbers = {**fixed, "lr": rates.view(shape), "weight_decay": decays.view(shape)}
         new = names[program.name](*(given[n] for n in program.variables), **numbers)
         return dict(zip(program.outputs, new))
 
     return update
+
+
+def best_decay(loss, weight_decay):
+    """The decay of the least loss for each learning rate, read off a parabola through the lowest point and its neighbours."""
+    found = []
+    for row in loss.mean(-1).log():
+        i = min(max(int(row.argmin()), 1), len(row) - 2)
+        left, middle, right = row[i - 1 : i + 2].tolist()
+        shift = (left - right) / (2 * (left - 2 * middle + right))
+        ratio = weight_decay[i + 1] / weight_decay[i]
+        found.append(weight_decay[i] * ratio ** min(max(shift, -1), 1))
+    return numpy.array(found)
+
+
+def edge(loss, weight_decay, height):
+    """The decay at which the loss has risen to ``height``, for each learning rate; NaN outside of the grid."""
+    rising = numpy.maximum.accumulate(loss.mean(-1).numpy(), axis=1)
+    places = [numpy.interp(height, row, numpy.log(weight_decay), left=numpy.nan, right=numpy.nan) for row in rising]
+    return numpy.exp(places)
+
+
+def slope(x, y):
+    """Of y against x, both on a logarithmic scale, where y is known."""
+    x, y = numpy.log(x), numpy.log(y)
+    return numpy.polyfit(x[~numpy.isnan(y)], y[~numpy.isnan(y)], 1)[0]
+
+
+def draw_plane(axes, rates, decays, loss, *, lowest):
+    """The loss over learning rates and decays, both on a logarithmic scale; ``decays`` may be ``[decay, rate]``."""
+    levels = numpy.linspace(numpy.log(lowest), numpy.log(2), 13)
+    if numpy.ndim(decays) == 2:
+        rates = numpy.broadcast_to(rates, numpy.shape(decays))
+    picture = axes.contourf(rates, decays, loss.mean(-1).T.log(), levels=levels, cmap="cividis", extend="both")
+    axes.set(xscale="log", yscale="log", xlabel=r"$\gamma$", ylabel=r"$\lambda$")
+    name_ticks(axes.xaxis, (0.002, 0.008, 0.032))
+    return picture
+
+
+def draw_bar(figure, panels, picture):
+    """The scale of a plane's colours beside it."""
+    low, high = numpy.exp(picture.levels[[0, -1]])
+    ticks = [loss for loss in (0.7, 1, 1.5, 2) if low < loss < 1.01 * high]
+    bar = figure.colorbar(picture, ax=panels, ticks=numpy.log(ticks))
+    bar.set_ticklabels([f"{loss:g}" for loss in ticks])
+
+
+def name_ticks(axis, values):
+    """Marks just these values on an axis."""
+    axis.set_ticks(values, labels=[f"{v:g}" for v in values])
+    axis.set_ticks([], minor=True)

@@ -11,7 +11,7 @@ def advance(rule, values, **hyperparameters):
     """One call of a rule on ``{variable: value}``; returns the values afterwards, as a new dictionary."""
     given = [values.get(name) for name in rule.variables]
     result = rule(*given, **hyperparameters)
-    returned = rule._definition.returns
+    returned = rule.returns
     return {**values, **dict(zip(returned, result if len(returned) > 1 else (result,)))}
 
 

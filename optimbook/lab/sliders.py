@@ -83,7 +83,7 @@ def curve_slider(rule, steps, *, outputs=None, signal=None, input="value", name=
         hyperparameters: a number, or a `knob`.
     """
     name = canonical(name or rule.name)
-    outputs = outputs or {n: (n, n) for n in rule._definition.returns}
+    outputs = outputs or {n: (n, n) for n in rule.returns}
     colors = [color(words[2] if len(words) > 2 else name) for words in outputs.values()]
     script = curve_javascript(rule, steps, outputs, signal=signal, input=input, **hyperparameters)
     script += f"const left = {LEFT}, width = {WIDTH}, height = {HEIGHT};\n{scripts.CURVE}"

@@ -36,6 +36,8 @@ class CosineAnnealingLR(Scheduled, lr_scheduler.CosineAnnealingLR):
 
     rule = cosine_annealing
     floor = "eta_min"
+    paper = {"title": "SGDR: Stochastic Gradient Descent with Warm Restarts", "authors": "Loshchilov and Hutter", "year": 2017,
+             "url": "https://arxiv.org/abs/1608.03983"}  # fmt: skip
 
     def __init__(self, optimizer, T_max, eta_min=0.0, last_epoch=-1):
         if not 0 < T_max < math.inf:

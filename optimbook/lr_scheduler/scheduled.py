@@ -43,7 +43,7 @@ class Scheduled:
         """
         lr_scheduler._warn_get_lr_called_within_step(self)
         rates = [g["lr"] for g in self.optimizer.param_groups]
-        if self._is_initial and self.last_epoch <= 0:
+        if self._is_initial:
             return [rate.clone() if hasattr(rate, "clone") else rate for rate in rates]
         if self._step_count == 1 and self.last_epoch > 0:  # resumed by `last_epoch`
             return self._get_closed_form_lr()

@@ -56,6 +56,9 @@ class Adam(optimizer(adam, packed={"betas": ("beta1", "beta2")})):
     Source: Kingma and Ba 2015, algorithm 1.
     """
 
+    paper = {"title": "Adam: A Method for Stochastic Optimization", "authors": "Kingma and Ba", "year": 2015,
+             "url": "https://arxiv.org/abs/1412.6980"}  # fmt: skip
+
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *,
                  foreach=None, maximize=False, capturable=False, differentiable=False, fused=None,
                  decoupled_weight_decay=False):  # fmt: skip

@@ -19,6 +19,8 @@ class AdamW(Adam):
     """
 
     rule = adamw
+    paper = {"title": "Decoupled Weight Decay Regularization", "authors": "Loshchilov and Hutter", "year": 2019,
+             "url": "https://arxiv.org/abs/1711.05101"}  # fmt: skip
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False, *,
                  maximize=False, foreach=None, capturable=False, differentiable=False, fused=None):  # fmt: skip

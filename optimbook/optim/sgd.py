@@ -49,6 +49,7 @@ class SGD(optimizer(sgd)):
     Source: Robbins and Monro 1951; momentum: Polyak 1964; the form of Nesterov's: Sutskever et al. 2013, section 2.
     """
 
+    paper = {"title": "A Stochastic Approximation Method", "authors": "Robbins and Monro", "year": 1951, "url": "https://doi.org/10.1214/aoms/1177729586"}
     densifies = True  # torch's SGD takes sparse gradients
 
     def __init__(self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *,
