@@ -340,7 +340,8 @@ def _single_assignment(definition, statements, name_of_rule):
     for statement in statements:
         name = statement.targets[0].id
         value = _Versions(definition, version, read).visit(copy.deepcopy(statement.value))
-        kind = kind_of(value, known, definition)
+        # A tensor may be given one number for all its elements; it stays a tensor.
+        kind = max(kind_of(value, known, definition), kinds.get(name, Kind.NUMBER))
         version[name] = version[name] + 1 if name in version else 1
         assignments.append(Assignment(name, version[name], value, kind))
         known[assignments[-1].target] = kind

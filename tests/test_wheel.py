@@ -122,14 +122,19 @@ import sys, warnings
 warnings.simplefilter("ignore")
 
 class Block:
+    """Nobody gets numpy and the like; torch itself needs sympy, so that is kept from optimbook alone."""
+
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"numpy", "matplotlib", "sklearn", "sympy", "IPython", "pandas", "scipy", "networkx"} and blocking:
+        frame = sys._getframe(1)
+        while "importlib" in frame.f_code.co_filename:
+            frame = frame.f_back
+        if name.split(".")[0] in {"numpy", "matplotlib", "sklearn", "IPython", "pandas", "scipy"} or (
+            name.split(".")[0] == "sympy" and frame.f_globals["__name__"].startswith("optimbook")
+        ):
             raise ModuleNotFoundError(f"{name} is blocked")
 
-blocking = False
 sys.meta_path.insert(0, Block())
-import torch  # which may look for numpy itself
-blocking = True
+import torch
 import optimbook
 from optimbook import lr_scheduler, rule
 param = torch.nn.Parameter(torch.ones(3))
@@ -138,7 +143,8 @@ for optim in (optimbook.SGD([param], momentum=0.9), optimbook.Adam([param]), opt
     for _ in range(3):
         param.grad = torch.ones(3)
         optim.step(), schedule.step()
-print(optimbook.__file__, optimbook.Adam.rule.latex()[:15], "numpy" in sys.modules and "optimbook" in str(sys.modules.get("numpy")))
+assert not {"numpy", "matplotlib", "sklearn", "IPython"} & set(sys.modules)
+print(optimbook.__file__, optimbook.Adam.rule.latex()[:15])
 """
 
 

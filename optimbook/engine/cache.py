@@ -26,8 +26,11 @@ def folder():
     Raises:
         CannotBuild: it cannot be made, or is not the user's alone.
     """
-    path = os.environ.get("OPTIMBOOK_CACHE")
-    path = Path(path) if path else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optimbook"
+    try:
+        path = os.environ.get("OPTIMBOOK_CACHE")
+        path = Path(path) if path else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "optimbook"
+    except RuntimeError as error:  # no HOME, and no such user
+        raise CannotBuild(f"there is no cache folder: {error}") from error
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _ours(path)

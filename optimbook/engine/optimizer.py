@@ -26,11 +26,13 @@ class Optimizer(torch.optim.Optimizer):
         rule: the update.
         packed: arguments that hold several hyperparameters, such as ``{"betas": ("beta1", "beta2")}``.
         densifies: whether a sparse gradient is made dense where the program needs that, instead of refused.
+        no_sparse: what to say when one is refused.
     """
 
     rule = None
     packed = {}
     densifies = False
+    no_sparse = "{name} does not support sparse gradients"
 
     def __init__(self, params, defaults):
         self._check(defaults)
@@ -159,7 +161,7 @@ class _Plan:
         self.options = [g.key for g in groups]
         members = _members(optimizer, grads, groups)
         for member in members:
-            _check_member(member, groups[member.group], type(optimizer).__name__)
+            _check_member(member, groups[member.group], optimizer)
         fresh = [(m, _new_state(optimizer, m, groups[m.group])) for m in members]
         for member, state in fresh:
             if state:
@@ -276,16 +278,16 @@ def _kind(member, dense=False):
     return param.shape, param.dtype, param.device, layout, grad.dtype, type(grad)
 
 
-def _check_member(member, group, name):
+def _check_member(member, group, optimizer):
     """Raises for what no path can take."""
-    param, grad = member.param, member.grad
+    param, grad, name = member.param, member.grad, type(optimizer).__name__
     if group.flag("fused") and not (param.is_floating_point() and param.device.type in ("cpu", "cuda")):
         raise RuntimeError("`fused=True` requires all the params to be floating point Tensors of supported devices: "
                            f"['cpu', 'cuda'] but {param.dtype} and {param.device.type}")  # fmt: skip
+    if grad.layout != torch.strided and not (member.densify or _is_descent(group.lowered)):
+        raise RuntimeError(optimizer.no_sparse.format(name=name))
     if grad.layout != torch.strided and group.flag("fused"):
         raise RuntimeError(f"`_fused_{name.lower()}` does not support sparse gradients")
-    if grad.layout != torch.strided and not member.densify and not _is_descent(group.lowered):
-        raise RuntimeError(f"{name} does not support sparse gradients{', please consider SparseAdam instead' if name == 'Adam' else ''}")
     if not (grad.is_floating_point() or grad.is_complex()) or not (param.is_floating_point() or param.is_complex()):
         raise RuntimeError(f"{name} needs floating-point or complex parameters and gradients, and got {param.dtype} and {grad.dtype}")
     if grad.device != param.device:

@@ -56,6 +56,7 @@ class Adam(optimizer(adam, packed={"betas": ("beta1", "beta2")})):
     Source: Kingma and Ba 2015, algorithm 1.
     """
 
+    no_sparse = "Adam does not support sparse gradients, please consider SparseAdam instead"  # torch says so of AdamW too
     paper = {"title": "Adam: A Method for Stochastic Optimization", "authors": "Kingma and Ba", "year": 2015,
              "url": "https://arxiv.org/abs/1412.6980"}  # fmt: skip
 
