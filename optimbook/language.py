@@ -121,9 +121,13 @@ class Definition:
         return error
 
     def decide(self, values):
-        """Which ``if`` conditions hold, for these hyperparameters; a flag not given counts as off (0 or False)."""
+        """Which ``if`` conditions hold, for these hyperparameters; a flag not given counts as off (0 or False).
+
+        A flag that is None leaves its conditions undecided (None).
+        """
         scope = {name: values.get(name, 0) for name in self.flags}
-        return tuple(bool(eval(test, {}, scope)) for test in self.tests)
+        open_ = {name for name, value in scope.items() if value is None}
+        return tuple(None if open_.intersection(test.co_names) else bool(eval(test, {}, scope)) for test in self.tests)
 
     def program(self, choice, *, maximize=False, name=None):
         """The program for one truth value per condition (`decide`), with ``grad = -grad`` first if ``maximize``."""
@@ -329,7 +333,17 @@ def _flatten(body, held):
         if isinstance(statement, ast.Assign):
             yield statement
         elif isinstance(statement, ast.If):
-            yield from _flatten(statement.body if held[ast.unparse(statement.test)] else statement.orelse, held)
+            holds = held[ast.unparse(statement.test)]
+            yield from _undecided(statement, held) if holds is None else _flatten(statement.body if holds else statement.orelse, held)
+
+
+def _undecided(statement, held):
+    """Both branches at once: each name that one assigns becomes `a if test else b`."""
+    sides = [{a.targets[0].id: a for a in _flatten(body, held)} for body in (statement.body, statement.orelse)]
+    for name in {**sides[0], **sides[1]}:
+        a, b = (side[name].value if name in side else ast.Name(name) for side in sides)
+        choice = ast.IfExp(copy.deepcopy(statement.test), a, b)
+        yield ast.copy_location(ast.Assign([ast.Name(name)], ast.copy_location(choice, statement)), statement)
 
 
 def _single_assignment(definition, statements, name_of_rule):

@@ -21,6 +21,7 @@ from .forms.javascript import javascript
 from .forms.latex import Equation, equations, latex
 from .forms.lower import lower
 from .forms.python import python
+from .forms.triton import triton
 from .functions import numbers_as
 from .language import Definition, RuleError
 
@@ -118,7 +119,10 @@ class Rule:
         return self._lowered[key]
 
     def equations(self, **flags):
-        """The assignments as LaTeX `Equation` objects, in the author's order."""
+        """The assignments as LaTeX `Equation` objects, in the author's order.
+
+        A flag that is given as None is printed as a case instead of decided.
+        """
         return equations(self.program(**flags), self.symbols)
 
     def latex(self, **flags):
@@ -136,6 +140,10 @@ class Rule:
     def c(self, dtype="float", **flags):
         """The rule as C for ``float``, ``double``, ``bfloat16`` or ``half`` parameters."""
         return c(self.lowered(**flags), dtype)
+
+    def triton(self, dtype="float32", **flags):
+        """The rule as a Triton kernel for ``float32``, ``float64``, ``bfloat16`` or ``float16`` parameters."""
+        return triton(self.lowered(**flags), dtype)
 
     def _known(self, values):
         unknown = [n for n in values if n not in self._definition.hyperparameters]

@@ -121,9 +121,7 @@ ALONE = """
 import sys, warnings
 warnings.simplefilter("ignore")
 
-class Block:
-    """Nobody gets numpy and the like; torch itself needs sympy, so that is kept from optimbook alone."""
-
+class Block:  # nobody gets numpy and the like; torch itself needs sympy, so that is kept from optimbook alone
     def find_spec(self, name, path=None, target=None):
         frame = sys._getframe(1)
         while "importlib" in frame.f_code.co_filename:
