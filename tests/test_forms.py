@@ -429,7 +429,7 @@ def test_random_rules(part, tmp_path):
                 for p, g in zip(params, gradient):
                     p.grad = g.clone()
                 optim.step()
-            off = distance([p.detach().numpy() for p in params], expected)
+            off = max(np.abs(p.detach().numpy() - e).max() for p, e in zip(params, expected))  # all of them stay near 1
             if not off <= 1e-10:
                 wrong.append((seed, path, off, made.source))
     assert not wrong, "\n".join(map(str, wrong))

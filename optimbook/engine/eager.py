@@ -6,7 +6,7 @@ from functools import cache
 import torch
 
 from ..forms import torch as form
-from .plan import Numbers, number_states
+from .numbers import Numbers, number_states
 
 
 @cache

@@ -1,120 +1,143 @@
-"""What a step works on: which parameters, by which program, with which numbers.
+"""Who goes by which path in a step.
 
-Gathering this anew takes longer than the arithmetic of a small model, so a plan is kept
+Finding that out anew takes longer than the arithmetic of a small model, so a plan is kept
 for each set of parameters that had gradients together, and is used again for as long as
-`Plan.holds`.
+it `Plan.holds`.
 """
 
-import math
-from dataclasses import dataclass
+import operator
+import warnings
 
 import torch
 
-from ..language import Kind
+from . import cpu, cuda, eager
+from .cache import CannotBuild
+from .members import check, gather, kind, new_state
+
+KERNELS = {"c": cpu.Kernels, "triton": cuda.Kernels, "triton on device": cuda.DeviceKernels}
 
 
-@dataclass(slots=True)
-class Member:
-    """One parameter in a plan."""
+class Plan:
+    """Who goes by which path, for one set of parameters with gradients."""
 
-    param: torch.Tensor
-    grad: torch.Tensor  # of the present step
-    state: dict
-    group: int
-    first: bool
-    densify: bool  # whether each step's gradient is sparse, and the program needs it dense
+    def __init__(self, optimizer, params, grads, groups, plain):
+        """Checks everything before anything changes, then makes the states that are missing."""
+        self.groups, self.params = groups, params
+        self.options = [g.key for g in groups]
+        members = gather(optimizer, grads, groups)
+        for member in members:
+            check(member, groups[member.group], optimizer)
+        fresh = [(m, new_state(optimizer, m, groups[m.group])) for m in members]
+        for member, state in fresh:
+            if state:
+                member.state.update(state)
+                optimizer.state[member.param] = member.state
+        try:
+            self._share_out(optimizer, members, groups)
+            if not self.prepare(grads, groups, plain):
+                raise AssertionError("a plan just made does not fit")
+        except BaseException:
+            for member, state in fresh:  # as if the step had not been tried
+                for name in state:
+                    del member.state[name]
+                if not member.state:
+                    optimizer.state.pop(member.param, None)
+            raise
+        self.state, self.states = optimizer.state, list(optimizer.state.values())
+        self.once = any(m.first for m in members)  # next time it is nobody's first step
+
+    def _share_out(self, optimizer, members, groups):
+        by_path = {}
+        repeated = len({id(m.param) for m in members}) < len(members)
+        for member in members:
+            by_path.setdefault(_path(member, groups[member.group], repeated), []).append(member)
+        self.kernels = []
+        for path, make in KERNELS.items():
+            if by_path.get(path):
+                try:
+                    self.kernels.append(make(by_path[path], groups))
+                except CannotBuild as reason:
+                    self._without_kernel(by_path, path, groups, reason)
+        self.eager = [eager.Eager(by_path[s], groups, s) for s in ("foreach", "loop") if by_path.get(s)]
+        if by_path.get("called"):
+            self.eager.append(eager.Called(optimizer.rule, by_path["called"], groups))
+        for part in self.eager:
+            part.kinds = [kind(m, dense=m.densify) for m in part.members]
+        # Gradients are handed over by position, since a kept plan meets new ones each step.
+        self.where = {id(m): i for i, m in enumerate(members)}
+        for part in self.kernels:
+            part.order = [self.where[id(m)] for m in part.members]
+            part.takes_all = part.order == list(range(len(members)))
+
+    def _without_kernel(self, by_path, path, groups, reason):
+        members = by_path.pop(path)
+        if any(groups[m.group].flag("fused") for m in members):
+            raise RuntimeError(f"`fused=True` needs a compiled kernel, and there is none: {reason}") from reason
+        _warn_once(str(reason))
+        by_path.setdefault("called" if path == "triton on device" else "foreach", []).extend(members)
+
+    def holds(self, optimizer, params, groups):
+        """Whether this plan still describes the optimizer: same parameters, options and states."""
+        return (
+            not self.once
+            and self.state is optimizer.state
+            and len(params) == len(self.params)
+            and all(map(operator.is_, params, self.params))
+            and self.options == [g.key for g in groups]
+            and len(self.states) == len(optimizer.state)
+            and all(map(operator.is_, self.states, optimizer.state.values()))
+        )
+
+    def prepare(self, grads, groups, plain):
+        """Takes this step's gradients and numbers; False if the plan no longer fits. Changes nothing of the user's."""
+        if len(grads) != len(self.where):
+            grads = [g for g in grads if g is not None]
+        for part in self.kernels:
+            mine = grads if part.takes_all else [grads[i] for i in part.order]
+            if not part.prepare(mine, groups, plain):
+                return False
+        for part in self.eager:
+            for member in part.members:
+                member.grad = grads[self.where[id(member)]]
+                if member.densify:
+                    member.grad = member.grad.to_dense()
+            if [kind(m) for m in part.members] != part.kinds:
+                return False
+            part.prepare(groups, plain)
+        return True
+
+    def run(self):
+        for part in (*self.kernels, *self.eager):
+            part.run()
 
 
-@dataclass(slots=True)
-class Group:
-    """One parameter group as the engine sees it, read anew each step."""
-
-    options: dict
-    hyperparameters: dict  # by the rule's names, as given: numbers or tensors
-    lowered: object
-
-    def flag(self, name):
-        return bool(self.options.get(name))
-
-    def keeps(self, value):
-        """Whether a hyperparameter stays a tensor: autograd or a CUDA graph wants it so."""
-        return isinstance(value, torch.Tensor) and (self.flag("differentiable") or self.flag("capturable"))
-
-    @property
-    def key(self):
-        """What a plan depends on; the values of hyperparameters are not part of it."""
-        options = self.options
-        return (id(self.lowered), *(options.get(n) for n in ("fused", "foreach", "capturable", "differentiable")))
-
-
-class Numbers:
-    """The hoisted numbers of a step: one row for each distinct (group, first, number states).
-
-    Parameters that miss a gradient fall behind in ``step``; they get a row of their own.
-    """
-
-    def __init__(self, members, groups, values):
-        """``values``: per number state a list over the members, as they stand before the step; 0 where a program has none."""
-        self.names = number_states(groups)
-        self.groups, self.rows, found = [], [], {}
-        self.states = []  # per row, the number states before the step
-        for i, member in enumerate(members):
-            key = (member.group, member.first, *(column[i] for column in values))
-            if key not in found:
-                found[key] = len(found)
-                self.groups.append((member.group, member.first))
-                self.states.append(list(key[2:]))
-            self.rows.append(found[key])
-
-    def work_out(self, groups, plain):
-        """Per row: the number states after the step, and the coefficients.
-
-        ``plain`` has each group's hyperparameters as numbers.
-        """
-        after, coefficients = [], []
-        for (index, first), before in zip(self.groups, self.states):
-            lowered = groups[index].lowered
-            scope = {n: v for n, v in zip(self.names, before) if n in lowered.program.numbers}
-            scope["first"] = first
-            if "step" in scope:
-                scope["step"] += 1
-            arguments = {n: scope[n] for n in lowered.program.numbers}
-            arguments |= {n: plain[index][n] for n in lowered.program.hyperparameters}
-            try:
-                new, row = lowered.numbers(*arguments.values())
-            except (ArithmeticError, ValueError) as error:
-                given = ", ".join(f"{n}={v}" for n, v in arguments.items())
-                raise ValueError(f"rule {lowered.program.name!r} cannot be worked out for {given}: {error}") from error
-            scope.update(zip(lowered.program.numbers, new))
-            after.append([scope.get(n, 0.0) for n in self.names])
-            coefficients.append(row)
-        return after, coefficients
+def _path(member, group, repeated):
+    """Which path a member takes: one of `KERNELS`, foreach, loop or called."""
+    options, param = group.options, member.param
+    if group.flag("differentiable"):
+        return "called"
+    if group.flag("capturable"):
+        fast = options.get("foreach") is None and options.get("fused") is not False and not repeated
+        return "triton on device" if fast and cuda.can_take(member, group.lowered, on_device=True) else "called"
+    if repeated or (member.grad.layout != torch.strided and not member.densify):
+        return "loop"
+    if options.get("fused") or (options.get("fused") is None and options.get("foreach") is None):
+        on_device = group.flag("fused") and param.device.type != "cpu"
+        if cuda.can_take(member, group.lowered, on_device):
+            return "triton on device" if on_device else "triton"
+        if cpu.can_take(member, group.lowered):
+            return "c"
+        if options.get("fused"):
+            raise RuntimeError(f"`fused=True` cannot take a parameter of {param.dtype} on {param.device} of type {type(param).__name__} "
+                               "with its states as they lie in memory")  # fmt: skip
+    plain = type(param) in (torch.Tensor, torch.nn.Parameter)
+    return "foreach" if options.get("foreach") or (options.get("foreach") is None and plain) else "loop"
 
 
-def number_states(groups):
-    """Names of the states that are one number per parameter, over all groups."""
-    names = {n: None for g in groups for n in g.lowered.program.states if g.lowered.program.variables.get(n) == Kind.NUMBER}
-    return list(names)
+_warned = set()
 
 
-def tensor_states(program):
-    """Names of the states that are tensors of the parameter's shape."""
-    return [n for n in program.tensors if n not in ("param", "grad")]
-
-
-def plain_number(name, value, optimizer):
-    """A hyperparameter as a float.
-
-    Raises:
-        TypeError: it is neither a number nor a tensor.
-        ValueError: it is not finite, or a tensor of more than one element.
-    """
-    if not isinstance(value, (int, float, torch.Tensor)):
-        raise TypeError(f"{optimizer}: {name} must be a number, and is {value!r}")
-    if isinstance(value, torch.Tensor):
-        if value.numel() != 1:
-            raise ValueError(f"{optimizer}: {name} must be a number or a 1-element tensor, not of shape {tuple(value.shape)}")
-        value = value.item()
-    if not math.isfinite(value):
-        raise ValueError(f"{optimizer}: {name} must be finite, and is {value}")
-    return value
+def _warn_once(reason):
+    if reason not in _warned:
+        _warned.add(reason)
+        warnings.warn(f"optimbook takes its foreach path: {reason}", stacklevel=6)

@@ -12,7 +12,7 @@ from operator import itemgetter
 import torch
 
 from .cache import library
-from .plan import Numbers, number_states
+from .numbers import Numbers, number_states
 
 SOURCE = r"""
 #include <stdint.h>

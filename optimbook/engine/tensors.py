@@ -10,7 +10,7 @@ from operator import attrgetter, itemgetter
 
 import torch
 
-from .plan import tensor_states
+from .members import tensor_states
 
 PLAIN = (torch.Tensor, torch.nn.Parameter)  # not subclasses, whose numbers may lie anywhere
 

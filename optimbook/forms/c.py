@@ -4,8 +4,8 @@ The arithmetic is float for float, bfloat16 and half, double for double. Pointer
 the order of `Program.tensors`, hoisted numbers in the order of `Lowered.coefficients`.
 """
 
-from .lower import Choose, Leaf, Sum, identifier, literal, walk
 from ..language import split
+from .lower import Choose, Leaf, Sum, identifier, literal, walk
 
 STORAGE = {"float": "float", "double": "double", "bfloat16": "uint16_t", "half": "_Float16"}
 

@@ -40,8 +40,10 @@ def _defaults(cls):
 
 
 def _argument(default, likely):
-    known = "" if default is inspect.Parameter.empty else f"{both('默认', 'default')} <code>{default}</code>{both('；', '; ')}"
-    return f"{known}{both('常用', 'usual')} {likely}"
+    if default is inspect.Parameter.empty:
+        return both(f"常用 {likely}", f"usual {likely}")
+    value = f"<code>{default}</code>"
+    return both(f"默认 {value}；常用 {likely}", f"default {value}; usual {likely}")
 
 
 def _states(cls, defaults):
@@ -55,8 +57,10 @@ def _states(cls, defaults):
     names = ", ".join(f"<code>{name}</code>" for name in tensors) or "–"
     rows = [(
         both("每个参数的状态", "State per parameter"),
-        f"{both(f'{count} 个数', f'{count} number' + 's' * (count != 1))} ({names}); "
-        f"{both(f'float32 占 {4 * count} 字节', f'{4 * count} bytes in float32')}",
+        both(
+            f"{count} 个数（{names}）；float32 占 {4 * count} 字节",
+            f"{count} number{'s' * (count != 1)} ({names}); {4 * count} bytes in float32",
+        ),
     )]  # fmt: skip
     if numbers:
         one = ", ".join(f"<code>{name}</code>" for name in numbers)

@@ -11,7 +11,8 @@ __all__ = ["Adam", "adam"]
 
 @rule
 def adam(param, grad, exp_avg, exp_avg_sq, step, max_exp_avg_sq=None, *,
-         lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0, amsgrad=False, decoupled_weight_decay=False):  # fmt: skip
+         lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8,
+         weight_decay=0, amsgrad=False, decoupled_weight_decay=False):
     if weight_decay != 0:
         if decoupled_weight_decay:
             param = param - lr * weight_decay * param

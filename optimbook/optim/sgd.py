@@ -1,7 +1,7 @@
 """Stochastic gradient descent, with momentum, dampening, Nesterov's form and weight decay, as in `torch.optim.SGD`."""
 
+from ..engine.numbers import plain_number
 from ..engine.optimizer import non_negative, optimizer
-from ..engine.plan import plain_number
 from ..rule import rule
 
 __all__ = ["SGD", "sgd"]
@@ -9,7 +9,7 @@ __all__ = ["SGD", "sgd"]
 
 @rule
 def sgd(param, grad, momentum_buffer=None, first=False, *,
-        lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False):  # fmt: skip
+        lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False):
     if weight_decay != 0:
         grad = grad + weight_decay * param
     if momentum != 0:
