@@ -13,6 +13,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 from . import functions
 
@@ -65,15 +66,15 @@ class Program:
         """The version of ``name`` that the rule returns."""
         return max((a.version for a in self.assignments if a.name == name), default=0)
 
-    @property
+    @cached_property
     def tensors(self):
         return tuple(n for n, kind in self.variables.items() if kind == Kind.TENSOR)
 
-    @property
+    @cached_property
     def numbers(self):
         return tuple(n for n, kind in self.variables.items() if kind == Kind.NUMBER)
 
-    @property
+    @cached_property
     def states(self):
         """The variables, other than the parameter, that live on from step to step."""
         kept = set(self.outputs) - {"param"}

@@ -162,13 +162,16 @@ class Kernels:
 
         Returns False if something has come to lie so that the plan must be made anew.
         """
-        return self.tensors.look(grads) and self.states.look(groups, plain)
+        return self.tensors.look(grads) and self.states.look(groups, plain, self.tensors.moved)
 
     def run(self):
         """The step itself."""
         self.table.threads = torch.get_num_threads() if self.elements >= SMALL else 1
-        self._point({"pointer": self.tensors.pointers, "row": self.states.row, "start_of_row": self.states.starts,
-                     "number": self.states.coefficients})  # fmt: skip
+        numbers, starts = array("d"), array("q")
+        for row in self.states.coefficients:
+            starts.append(len(numbers))
+            numbers.extend(row)
+        self._point({"pointer": self.tensors.pointers, "row": self.states.row, "start_of_row": starts, "number": numbers})
         self.driver.run(ctypes.addressof(self.table))
         self.states.write()
 

@@ -226,16 +226,15 @@ class Kernels:
 
     def prepare(self, grads, groups, plain):
         """Reads where everything is and works the numbers out; changes nothing; False if the plan must be made anew."""
-        return self.tensors.look(grads) and self.numbers.look(groups, plain)
+        return self.tensors.look(grads) and self.numbers.look(groups, plain, self.tensors.moved)
 
     def run(self):
-        starts = [*self.numbers.starts, len(self.numbers.coefficients)]
         for kernel, pointers, first, last in self._blocks():
             # Rows of other programs have another length, so each block gets its own, counted anew.
             used = sorted(set(self.numbers.row[first:last]))
             place = {row: i for i, row in enumerate(used)}
             rows = array("q", [place[row] for row in self.numbers.row[first:last]])
-            numbers = array("d", [n for row in used for n in self.numbers.coefficients[starts[row] : starts[row + 1]]])
+            numbers = array("d", [n for row in used for n in self.numbers.coefficients[row]])
             kernel.launch(pointers, rows, numbers)
         self.numbers.write()
 

@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from functools import cache
+from operator import attrgetter
 
 import torch
 
 from ..forms import torch as form
-from .numbers import Numbers, number_states
+from .states import number_states_of
 
 
 @cache
@@ -22,29 +23,29 @@ class Eager:
 
     def __init__(self, members, groups, spelling):
         self.members, self.spelling = members, spelling
-        self.names = number_states(groups)
+        self.states = number_states_of(members, [groups[m.group].lowered for m in members], groups)
+        self.row = None
 
     def prepare(self, groups, plain):
-        """Works the numbers out; changes nothing."""
-        values = [[float(m.state[n]) if self.has(m, n, groups) else 0.0 for m in self.members] for n in self.names]
-        self.numbers = Numbers(self.members, groups, values)
-        self.after, self.coefficients = self.numbers.work_out(groups, plain)
+        """Works the numbers out; changes nothing; False if a number state is gone."""
         self.groups = groups
-
-    @staticmethod
-    def has(member, name, groups):
-        return name in groups[member.group].lowered.program.numbers
+        return self.states.look(groups, plain)
 
     def run(self):
+        if self.row is not self.states.row:
+            self.row = self.states.row
+            self.buckets = self._buckets()
+        for row, members in self.buckets:
+            self.step(self.groups[members[0].group].lowered, members, self.states.coefficients[row])
+        self.states.write()
+
+    def _buckets(self):
+        """Members that one foreach call takes: they share a program, numbers, a device and a dtype. A loop takes each alone."""
         buckets = defaultdict(list)
-        for member, row in zip(self.members, self.numbers.rows):
-            for name, value in zip(self.names, self.after[row]):
-                if self.has(member, name, self.groups):
-                    member.state[name].fill_(value)
-            key = member.param.device, member.param.dtype, member.grad.dtype
-            buckets[(row, *key) if self.spelling == "foreach" else (row, id(member))].append(member)
-        for (row, *_), members in buckets.items():
-            self.step(self.groups[members[0].group].lowered, members, self.coefficients[row])
+        for member, row in zip(self.members, self.row):
+            alone = id(member) if self.spelling == "loop" else None
+            buckets[row, member.param.device, member.param.dtype, alone].append(member)
+        return [(row, members) for (row, *_), members in buckets.items()]
 
     def step(self, lowered, members, numbers):
         columns = [_column(members, name) for name in lowered.program.tensors]
@@ -58,8 +59,11 @@ class Eager:
 
 def _column(members, name):
     """One kind of tensor over all members; complex ones as pairs of reals."""
-    tensors = [m.param if name == "param" else m.grad if name == "grad" else m.state[name] for m in members]
-    return [torch.view_as_real(t) if t.is_complex() else t for t in tensors]
+    if name in ("param", "grad"):
+        tensors = list(map(attrgetter(name), members))
+    else:
+        tensors = [m.state[name] for m in members]
+    return [torch.view_as_real(t) for t in tensors] if members[0].param.is_complex() else tensors
 
 
 class Called:
@@ -75,6 +79,7 @@ class Called:
 
     def prepare(self, groups, plain):
         self.groups = groups
+        return True
 
     def run(self):
         for member in self.members:

@@ -103,7 +103,8 @@ class Plan:
                     member.grad = member.grad.to_dense()
             if [kind(m) for m in part.members] != part.kinds:
                 return False
-            part.prepare(groups, plain)
+            if not part.prepare(groups, plain):
+                return False
         return True
 
     def run(self):

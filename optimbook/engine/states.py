@@ -5,13 +5,14 @@ Python takes longer than a small model's arithmetic, so a few lines of C do it b
 """
 
 import ctypes
+import operator
 from array import array
 from functools import cache
 from operator import itemgetter
 
 import torch
 
-from .cache import library
+from .cache import CannotBuild, library
 from .numbers import Numbers, number_states
 
 SOURCE = r"""
@@ -78,13 +79,45 @@ def _is_number(tensor):
     return plain and tensor.dtype in (torch.float32, torch.float64)
 
 
+def number_states_of(members, lowered, groups):
+    """`NumberStates` of these members; without a compiler, or for states elsewhere than on the CPU, `SlowNumberStates`."""
+    try:
+        if all(map(can_read, members, lowered)):
+            return NumberStates(members, lowered, groups)
+    except CannotBuild:
+        pass
+    return SlowNumberStates(members, lowered, groups)
+
+
+class SlowNumberStates:
+    """The same as `NumberStates`, tensor by tensor."""
+
+    def __init__(self, members, lowered, groups):
+        self.members, self.lowered, self.names = members, lowered, number_states(groups)
+
+    def look(self, groups, plain, moved=True):
+        values = [[float(m.state[n]) if self._has(i, n) else 0.0 for i, m in enumerate(self.members)] for n in self.names]
+        numbers = Numbers(self.members, groups, values)
+        self.row = numbers.rows
+        self.after, self.coefficients = numbers.work_out(groups, plain)
+        return True
+
+    def write(self):
+        for i, (member, row) in enumerate(zip(self.members, self.row)):
+            for name, value in zip(self.names, self.after[row]):
+                if self._has(i, name):
+                    member.state[name].fill_(value)
+
+    def _has(self, i, name):
+        return name in self.lowered[i].program.numbers
+
+
 class NumberStates:
     """The number states of a plan's members, and the rows of hoisted numbers that follow from them.
 
     Attributes:
-        row: ``array("q")``, per member its row.
-        coefficients: ``array("d")``, the rows one after another.
-        starts: ``array("q")``, where each row begins.
+        row: per member its row; the same object as long as nobody changes rows.
+        coefficients: per row the hoisted numbers.
     """
 
     def __init__(self, members, lowered, groups):
@@ -92,7 +125,7 @@ class NumberStates:
         self.library, self.members = _library(), members
         self.names = number_states(groups)
         self.holders = {n: self._holders(n, lowered) for n in self.names}
-        self.numbers, self.pointer = None, None
+        self.tensors, self.numbers, self.pointer = {}, None, None
         self.table = _Table(tensors=len(members), states=len(self.names))
 
     def _holders(self, name, lowered):
@@ -100,17 +133,21 @@ class NumberStates:
         nothing = {name: torch.empty(0)}
         return [m.state if name in p.program.numbers else nothing for m, p in zip(self.members, lowered)]
 
-    def look(self, groups, plain):
-        """Reads the states and works the next ones and the coefficients out; False if a state is gone. Writes nothing."""
-        if not self._addresses():
+    def look(self, groups, plain, moved=True):
+        """Reads the states and works the next ones and the coefficients out; False if a state is gone. Writes nothing.
+
+        Args:
+            moved: whether other tensors of the plan have moved since the last step, so that these may have too.
+        """
+        try:
+            same = not moved and all(map(self._unchanged, self.names))
+        except KeyError:
+            return False
+        if not same and not self._find():
             return False
         self._read(groups)
-        after, coefficients = self.numbers.work_out(groups, plain)
-        self.coefficients, self.starts = array("d"), array("q")
-        for row in coefficients:
-            self.starts.append(len(self.coefficients))
-            self.coefficients.extend(row)
-        self.row_after = _by_state(after, self.names)
+        self.after, self.coefficients = self.numbers.work_out(groups, plain)
+        self.row_after = _by_state(self.after, self.names)
         return True
 
     def write(self):
@@ -121,20 +158,20 @@ class NumberStates:
         self.row_before, count = self.row_after, len(self.numbers.states)
         self.numbers.states = [list(self.row_after[r::count]) for r in range(count)]
 
-    def _addresses(self):
-        flat = []
-        try:
-            for name in self.names:
-                flat += map(torch.Tensor.data_ptr, map(itemgetter(name), self.holders[name]))
-        except (KeyError, TypeError):
+    def _unchanged(self, name):
+        return all(map(operator.is_, map(itemgetter(name), self.holders[name]), self.tensors[name]))
+
+    def _find(self):
+        """Reads where the states are; their storages are held, so that an address stays good if one is swapped."""
+        self.tensors = {name: [holder.get(name) for holder in self.holders[name]] for name in self.names}
+        every = [t for name in self.names for t in self.tensors[name]]
+        if not all(map(_is_number, every)):
             return False
-        flat = array("q", flat)
-        if flat != self.pointer:
-            numbers = [holder[name] for name in self.names for holder in self.holders[name]]
-            if not all(map(_is_number, numbers)):
-                return False
-            self.pointer, self.numbers = flat, None
-            self.is_double = array("q", [t.dtype == torch.float64 for t in numbers])
+        self.storages = [t.untyped_storage() for t in every]
+        pointer = array("q", map(torch.Tensor.data_ptr, every))
+        if pointer != self.pointer:
+            self.pointer, self.numbers = pointer, None
+            self.is_double = array("q", [t.dtype == torch.float64 for t in every])
         return True
 
     def _read(self, groups):

@@ -55,62 +55,87 @@ class Tensors:
         self.params, self.states = [m.param for m in self.members], [m.state for m in self.members]
         self.layouts = [_layout(p) for p in self.params]
         self.dtypes = [p.dtype for p in self.params]
-        self.strides, self.sizes = [p.stride() for p in self.params], [p.numel() for p in self.params]
+        self.dtype_set = set(self.dtypes)
+        self.sizes, self.strides = [p.numel() for p in self.params], [p.stride() for p in self.params]
+        self.contiguous = all(p.is_contiguous() for p in self.params)
         self.blocks = self._blocks()
-        self.pointers = array("q")
+        self.columns = self._columns()
+        self.pointers = array("q", bytes(8 * sum(size * len(p.program.tensors) for p, size in self._widths())))
 
     def _blocks(self):
         kinds = [(id(lowered), p.dtype, p.device) for lowered, p in zip(self.lowered, self.params)]
         starts = [i for i in range(len(kinds)) if i == 0 or kinds[i] != kinds[i - 1]]
         return [(self.lowered[a], a, b) for a, b in zip(starts, [*starts[1:], len(kinds)])]
 
+    def _widths(self):
+        return [(lowered, last - first) for lowered, first, last in self.blocks]
+
+    def _columns(self):
+        """Per block and kind of tensor: name, where its members are, where its addresses go, and what they last were."""
+        columns, start = [], 0
+        for lowered, first, last in self.blocks:
+            for name in lowered.program.tensors:
+                columns.append([name, first, last, start, None])
+                start += last - first
+        return columns
+
     def look(self, grads):
-        """Reads where everything is; False if something has come to lie so that the plan must be made anew."""
-        if not self._same_shapes():
+        """Reads where everything is; False if something has come to lie so that the plan must be made anew.
+
+        Asked each step, for hundreds of tensors: a few passes in C over lists, no loop in Python.
+        """
+        self.moved = False
+        if not self._in_order(self.params) or not all(self._look_at(c, grads) for c in self.columns if c[0] == "param"):
             return False
         grads = self._as_params(grads)
-        pointers = grads and self._addresses(grads)
-        if not pointers:
+        if grads is None:
             return False
-        self.pointers = pointers
         self.grads = grads  # copies among them must live until the step has read them
+        return all(self._look_at(c, grads) for c in self.columns if c[0] != "param")
+
+    def _look_at(self, column, grads):
+        name, first, last, start, known = column
+        if name == "grad":
+            tensors = grads[first:last]
+        elif name == "param":
+            tensors = self.params[first:last]
+        else:
+            tensors = map(itemgetter(name), self.states[first:last])
+        try:
+            addresses = list(map(torch.Tensor.data_ptr, tensors))
+        except (KeyError, TypeError):  # a state was taken away
+            return False
+        if addresses != known:
+            if name != "grad":
+                self.moved = True
+                tensors = self.params if name == "param" else [s[name] for s in self.states]
+                if not all(map(_lies_as, tensors[first:last], self.layouts[first:last])):
+                    return False
+            column[4] = addresses
+            self.pointers[start : start + last - first] = array("q", addresses)
         return True
 
-    def _same_shapes(self):
-        """Whether the parameters still have their sizes and strides: an address alone does not tell a view of it."""
-        sizes, strides = map(torch.Tensor.numel, self.params), map(torch.Tensor.stride, self.params)
-        return list(sizes) == self.sizes and list(strides) == self.strides
+    def _in_order(self, tensors):
+        """Whether tensors still have the parameters' strides: an address alone does not tell."""
+        if self.contiguous:
+            return all(map(torch.Tensor.is_contiguous, tensors))
+        return list(map(torch.Tensor.stride, tensors)) == self.strides
 
     def _as_params(self, grads):
         """The gradients, copied where they lie in another order than their parameters; None if one cannot be read so."""
-        try:
-            alike = list(map(torch.Tensor.stride, grads)) == self.strides
-        except RuntimeError:  # a sparse one has no strides
+        # A parameter can only have come to have another size if its gradient has.
+        if list(map(torch.Tensor.numel, grads)) != self.sizes or not self._same_dtypes(grads):
             return None
-        if alike and list(map(attrgetter("dtype"), grads)) == self.dtypes:
-            return grads
-        if any(type(g) not in PLAIN or g.layout != torch.strided or g.dtype != d for g, d in zip(grads, self.dtypes)):
+        try:
+            if self._in_order(grads):
+                return grads
+        except RuntimeError:  # a sparse one lies in no order
+            return None
+        if any(type(g) not in PLAIN or g.layout != torch.strided for g in grads):
             return None
         return [g if g.stride() == p.stride() else torch.empty_like(p).copy_(g) for g, p in zip(grads, self.params)]
 
-    def _addresses(self, grads):
-        address, flat, checked = torch.Tensor.data_ptr, [], []
-        for lowered, first, last in self.blocks:
-            params, states = self.params[first:last], self.states[first:last]
-            for name in lowered.program.tensors:
-                if name == "grad":
-                    flat += map(address, grads[first:last])
-                    continue
-                try:
-                    tensors = params if name == "param" else list(map(itemgetter(name), states))
-                    checked.append((len(flat), tensors, first))
-                    flat += map(address, tensors)
-                except (KeyError, TypeError):  # a state was taken away
-                    return None
-        flat = array("q", flat)
-        new, old = memoryview(flat).cast("B"), memoryview(self.pointers).cast("B")
-        for begin, tensors, first in checked:
-            here = slice(8 * begin, 8 * (begin + len(tensors)))
-            if new[here] != old[here] and not all(map(_lies_as, tensors, self.layouts[first:])):
-                return None
-        return flat
+    def _same_dtypes(self, grads):
+        if len(self.dtype_set) == 1:
+            return set(map(attrgetter("dtype"), grads)) == self.dtype_set
+        return [g.dtype for g in grads] == self.dtypes
