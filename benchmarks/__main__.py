@@ -2,8 +2,8 @@
 
     python -m benchmarks [--runs N] [--threads N]
 
-On a shared machine a single time says little; the ratio of two medians whose turns
-alternate says much. Each run makes its own tensors.
+On a shared machine a single time says little; the ratio of two turns beside each other
+says much. Each run makes its own tensors.
 """
 
 import argparse
@@ -46,30 +46,35 @@ def optimizers(sizes, **makers):
     return made
 
 
-def medians(steppers, turns, steps):
-    """Median seconds per step of each, taken in turn."""
+def turns(steppers, count, steps):
+    """Seconds per step of each, turn by turn."""
     times = {name: [] for name in steppers}
     for _ in range(3):  # states, kernels, caches
         for stepper in steppers.values():
             stepper.step()
-    for _ in range(turns):
+    for _ in range(count):
         for name, stepper in steppers.items():
             start = time.perf_counter()
             for _ in range(steps):
                 stepper.step()
             times[name].append((time.perf_counter() - start) / steps)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
+
+
+def ratio(times, a, b):
+    """The median over the turns of how long a took by how long b took right beside it."""
+    return statistics.median(x / y for x, y in zip(times[a], times[b]))
 
 
 def large():
     adamw = torch.optim.AdamW
-    pair = medians(optimizers(LARGE, ours=optimbook.AdamW, torch=lambda p: adamw(p, fused=True)), turns=15, steps=3)
-    floor = medians(optimizers(LARGE, ours=optimbook.AdamW, floor=Identity), turns=15, steps=3)
-    foreach = medians(optimizers(LARGE, ours=_foreach(optimbook.AdamW), torch=_foreach(adamw)), turns=5, steps=1)
+    pair = turns(optimizers(LARGE, ours=optimbook.AdamW, torch=lambda p: adamw(p, fused=True)), count=15, steps=3)
+    floor = turns(optimizers(LARGE, ours=optimbook.AdamW, floor=Identity), count=15, steps=3)
+    foreach = turns(optimizers(LARGE, ours=_foreach(optimbook.AdamW), torch=_foreach(adamw)), count=7, steps=1)
     return {
-        "AdamW, 25 M float32: fused / torch fused": pair["ours"] / pair["torch"],
-        "AdamW, 25 M float32: fused / identity rule": floor["ours"] / floor["floor"],
-        "AdamW, 25 M float32: foreach / torch foreach": foreach["ours"] / foreach["torch"],
+        "AdamW, 25 M float32: fused / torch fused": ratio(pair, "ours", "torch"),
+        "AdamW, 25 M float32: fused / identity rule": ratio(floor, "ours", "floor"),
+        "AdamW, 25 M float32: foreach / torch foreach": ratio(foreach, "ours", "torch"),
     }
 
 
@@ -77,16 +82,16 @@ def small():
     adamw = torch.optim.AdamW
     makers = {
         "ours": optimbook.AdamW,
-        "ours foreach": _foreach(optimbook.AdamW),
         "fused": lambda p: adamw(p, fused=True),
+        "ours foreach": _foreach(optimbook.AdamW),
         "foreach": _foreach(adamw),
         "loop": lambda p: adamw(p, foreach=False),
     }
-    times = medians(optimizers(SMALL, **makers), turns=15, steps=10)
-    best = min(times[name] for name in ("fused", "foreach", "loop"))
+    times = turns(optimizers(SMALL, **makers), count=25, steps=10)
+    best = min(("fused", "foreach", "loop"), key=lambda name: statistics.median(times[name]))
     return {
-        "AdamW, 600 tensors of 32: torch's best / ours": best / times["ours"],
-        "AdamW, 600 tensors of 32: foreach / torch foreach": times["ours foreach"] / times["foreach"],
+        "AdamW, 600 tensors of 32: torch's best / ours": ratio(times, best, "ours"),
+        "AdamW, 600 tensors of 32: foreach / torch foreach": ratio(times, "ours foreach", "foreach"),
     }
 
 

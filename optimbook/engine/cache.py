@@ -95,15 +95,24 @@ def library(source, *options):
     Raises:
         CannotBuild: no compiler, no safe folder, or the compiler refuses the source.
     """
+    path = path_of(source, *options)
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise CannotBuild(f"the kernel {path} cannot be loaded: {error}") from error
+
+
+def path_of(source, *options):
+    """The file of that library. Raises as `library`."""
     key = hashlib.sha256("\0".join([source, *options, _machine()]).encode()).hexdigest()[:32]
     path = folder() / f"{key}.so"
     try:
         if not path.exists():
             _compile(source, options, path)
         _ours(path)
-        return ctypes.CDLL(str(path))
     except OSError as error:
-        raise CannotBuild(f"the kernel {path} cannot be built or loaded: {error}") from error
+        raise CannotBuild(f"the kernel {path} cannot be built: {error}") from error
+    return path
 
 
 def _compile(source, options, path):

@@ -1,5 +1,6 @@
 """The paths that call torch: foreach, loop, and the rule itself under autograd."""
 
+import operator
 from collections import defaultdict
 from functools import cache
 from operator import attrgetter
@@ -7,6 +8,7 @@ from operator import attrgetter
 import torch
 
 from ..forms import torch as form
+from .members import tensor_states
 from .states import number_states_of
 
 
@@ -24,12 +26,17 @@ class Eager:
     def __init__(self, members, groups, spelling):
         self.members, self.spelling = members, spelling
         self.states = number_states_of(members, [groups[m.group].lowered for m in members], groups)
-        self.row = None
+        self.names = [tensor_states(groups[m.group].lowered.program) for m in members]
+        self.kept, self.row = self._tensor_states(), None
 
     def prepare(self, groups, plain):
-        """Works the numbers out; changes nothing; False if a number state is gone."""
+        """Works the numbers out; changes nothing; False if a state is not what it was."""
         self.groups = groups
-        return self.states.look(groups, plain)
+        kept = all(map(operator.is_, self._tensor_states(), self.kept))
+        return kept and self.states.look(groups, plain)
+
+    def _tensor_states(self):
+        return [m.state.get(n) for m, names in zip(self.members, self.names) for n in names]
 
     def run(self):
         if self.row is not self.states.row:

@@ -5,11 +5,14 @@ are read again; what has moved is looked at again, and if it no longer lies as t
 has it, the plan is made anew.
 """
 
+import ctypes
+import operator
 from array import array
 from operator import attrgetter, itemgetter
 
 import torch
 
+from .lookup import lookup
 from .members import tensor_states
 
 PLAIN = (torch.Tensor, torch.nn.Parameter)  # not subclasses, whose numbers may lie anywhere
@@ -60,6 +63,9 @@ class Tensors:
         self.contiguous = all(p.is_contiguous() for p in self.params)
         self.blocks = self._blocks()
         self.columns = self._columns()
+        self.lookup = lookup()
+        if self.lookup:
+            self.expected = self._expected()
         self.pointers = array("q", bytes(8 * sum(size * len(p.program.tensors) for p, size in self._widths())))
 
     def _blocks(self):
@@ -80,17 +86,58 @@ class Tensors:
         return columns
 
     def look(self, grads):
-        """Reads where everything is; False if something has come to lie so that the plan must be made anew.
-
-        Asked each step, for hundreds of tensors: a few passes in C over lists, no loop in Python.
-        """
+        """Reads where everything is; False if something has come to lie so that the plan must be made anew."""
         self.moved = False
+        return (self._look_in_c if self.lookup else self._look_in_python)(grads)
+
+    def _look_in_c(self, grads):
+        """One call for each kind of tensor, which compares layouts too."""
+        try:
+            for column in self.columns:
+                if not self._same_layouts(column, grads):
+                    if column[0] != "grad":
+                        return False
+                    grads = self._as_params(grads)
+                    if grads is None or not self._same_layouts(column, grads):
+                        return False
+        except (KeyError, RuntimeError):  # a state was taken away, or a gradient is sparse
+            return False
+        self.grads = grads  # copies among them must live until the step has read them
+        return True
+
+    def _same_layouts(self, column, grads):
+        name, first, last, start, known = column
+        if name == "grad":
+            tensors = grads[first:last]
+        else:
+            tensors = self.params[first:last] if name == "param" else list(map(itemgetter(name), self.states[first:last]))
+        if known is None or not all(map(operator.is_, tensors, known[0])):
+            objects = (ctypes.py_object * len(tensors))(*tensors)
+            column[4] = known = tensors, objects, ctypes.addressof(objects)
+        library, describe = self.lookup
+        address, expected = (a.buffer_info()[0] + 8 * i for a, i in ((self.pointers, start), (self.expected, first)))
+        before = self.pointers[start : start + last - first] if name != "grad" else None
+        if library.look_again(describe, last - first, known[2], address, expected) < last - first:
+            return False
+        self.moved |= name != "grad" and before != self.pointers[start : start + last - first]
+        return True
+
+    def _expected(self):
+        """What the parameters' layouts come to."""
+        library, describe = self.lookup
+        count = len(self.params)
+        seen, addresses, objects = array("Q", bytes(8 * count)), array("q", bytes(8 * count)), (ctypes.py_object * count)(*self.params)
+        library.look(describe, count, ctypes.addressof(objects), addresses.buffer_info()[0], seen.buffer_info()[0])
+        return seen
+
+    def _look_in_python(self, grads):
+        """A few passes over lists of tensors, where torch has no faster way to ask."""
         if not self._in_order(self.params) or not all(self._look_at(c, grads) for c in self.columns if c[0] == "param"):
             return False
         grads = self._as_params(grads)
         if grads is None:
             return False
-        self.grads = grads  # copies among them must live until the step has read them
+        self.grads = grads
         return all(self._look_at(c, grads) for c in self.columns if c[0] != "param")
 
     def _look_at(self, column, grads):
