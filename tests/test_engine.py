@@ -1,12 +1,14 @@
 """How a rule runs over parameters while these change under it: storage, shapes, states, groups, gradients that come and go."""
 
 import copy
+import weakref
 
 import pytest
 import torch
 
 import optimbook
 from optimbook import optimizer, rule, where
+from optimbook.engine import lookup, tensors
 from rules import nadam, rmsprop
 
 PATHS = {"default": {}, "loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
@@ -380,3 +382,41 @@ def test_a_copy_made_in_the_middle_goes_on_alone():
     twin_optim.step()
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
     assert not torch.equal(twin.weight, model.weight) and float(optim.state[model.weight]["step"]) == 1
+
+
+# ------------------------------------------------------------------------------------------- what a plan holds
+
+
+@pytest.mark.parametrize("path", [{}, {"foreach": True}, {"foreach": False}, {"fused": True}], ids=str)
+def test_gradients_are_let_go(path):
+    """After `zero_grad` nothing keeps a gradient's memory, or a backward pass would need twice as much."""
+    params = [torch.nn.Parameter(torch.randn(10)) for _ in range(3)]
+    optim = optimbook.AdamW(params, **path)
+    for _ in range(3):
+        for param in params:
+            param.grad = torch.randn(10)
+        gradients = [weakref.ref(param.grad) for param in params]
+        optim.step()
+        optim.zero_grad()
+        assert [gradient() for gradient in gradients] == [None] * 3
+
+
+def test_addresses_without_dlpack(monkeypatch):
+    """A torch without the C address gives the same steps, and the same care, from Python."""
+    ends = []
+    for found in (lookup.lookup(), None):
+        monkeypatch.setattr(tensors, "lookup", lambda found=found: found)
+        param = torch.nn.Parameter(torch.ones(4, 3))
+        optim = optimbook.AdamW([param], lr=0.1)
+        for step in range(4):
+            param.grad = torch.full((3, 4), 0.5 + step).t() if step % 2 else torch.full((4, 3), 0.5 + step)
+            if step == 2:
+                param.data = param.data.clone()
+                optim.state[param]["exp_avg"] = optim.state[param]["exp_avg"].clone()
+            optim.step()
+        ends.append(param.detach().clone())
+        param.data = param.data[:2]
+        param.grad = torch.ones(2, 3)
+        with pytest.raises(RuntimeError, match="exp_avg"):
+            optim.step()
+    assert torch.equal(*ends)

@@ -174,6 +174,7 @@ class Kernels:
         self._point({"pointer": self.tensors.pointers, "row": self.states.row, "start_of_row": starts, "number": numbers})
         self.driver.run(ctypes.addressof(self.table))
         self.states.write()
+        self.tensors.release()
 
     def _point(self, arrays):
         for name, values in arrays.items():

@@ -237,6 +237,7 @@ class Kernels:
             numbers = array("d", [n for row in used for n in self.numbers.coefficients[row]])
             kernel.launch(pointers, rows, numbers)
         self.numbers.write()
+        self.tensors.release()
 
     def _blocks(self):
         start = 0
@@ -278,6 +279,7 @@ class DeviceKernels(Kernels):
             rows = array("q", [used.index(m.group) for m in members])
             given = [float(m.first) for _ in number_arguments(program)[1] for m in members]
             kernel.launch_on_device(pointers, addresses, rows, hyperparameters, given, on_device)
+        self.tensors.release()
 
 
 def _int64(buffer):

@@ -69,8 +69,9 @@ int64_t look_again(describe f, int64_t n, void *const *object, int64_t *address,
 class _Api(ctypes.Structure):
     """DLPack's table of functions, as far as it is needed here."""
 
-    _fields_ = [("major", ctypes.c_uint32), ("minor", ctypes.c_uint32), ("previous", ctypes.c_void_p), ("allocate", ctypes.c_void_p),
-                ("managed_from_object", ctypes.c_void_p), ("managed_to_object", ctypes.c_void_p), ("describe", ctypes.c_void_p)]  # fmt: skip
+    _fields_ = [("major", ctypes.c_uint32), ("minor", ctypes.c_uint32)] + [
+        (name, ctypes.c_void_p) for name in ("previous", "allocate", "managed_from_object", "managed_to_object", "describe")
+    ]
 
 
 @cache

@@ -63,6 +63,7 @@ class Plan:
             self.eager.append(eager.Called(optimizer.rule, by_path["called"], groups))
         for part in self.eager:
             part.kinds = [kind(m, dense=m.densify) for m in part.members]
+        self.holding = (*self.kernels, *self.eager)  # parts whose members hold gradients: kernels' only while the plan is new
         # Gradients are handed over by position, since a kept plan meets new ones each step.
         self.where = {id(m): i for i, m in enumerate(members)}
         for part in self.kernels:
@@ -110,6 +111,10 @@ class Plan:
     def run(self):
         for part in (*self.kernels, *self.eager):
             part.run()
+        for part in self.holding:
+            for member in part.members:
+                member.grad = None  # as `release` in `tensors`: nothing here outlives `zero_grad`
+        self.holding = self.eager
 
 
 def _path(member, group, repeated):

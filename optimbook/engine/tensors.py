@@ -90,6 +90,13 @@ class Tensors:
         self.moved = False
         return (self._look_in_c if self.lookup else self._look_in_python)(grads)
 
+    def release(self):
+        """Lets go of the gradients, so that `zero_grad` frees their memory before the next backward pass."""
+        self.grads = None
+        for column in self.columns:
+            if column[0] == "grad":
+                column[4] = None
+
     def _look_in_c(self, grads):
         """One call for each kind of tensor, which compares layouts too."""
         try:
@@ -111,7 +118,7 @@ class Tensors:
             tensors = grads[first:last]
         else:
             tensors = self.params[first:last] if name == "param" else list(map(itemgetter(name), self.states[first:last]))
-        if known is None or not all(map(operator.is_, tensors, known[0])):
+        if not known or not all(map(operator.is_, tensors, known[0])):
             objects = (ctypes.py_object * len(tensors))(*tensors)
             column[4] = known = tensors, objects, ctypes.addressof(objects)
         library, describe = self.lookup
