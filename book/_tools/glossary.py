@@ -4,6 +4,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from execute import normalise
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 BOOK = Path(__file__).resolve().parents[1]
@@ -35,10 +36,8 @@ def groups():
 
 def page():
     cells = [HEAD, *(table(group) for group in groups())]
-    notebook = new_notebook(cells=[
-        new_markdown_cell(text, id=f"cell-{number}") for number, text in enumerate(cells)
-    ])
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook = new_notebook(cells=[new_markdown_cell(text) for text in cells])
+    normalise(notebook)
     return notebook
 
 
