@@ -6,6 +6,7 @@ its C address for the same question, as every library that speaks DLPack does
 """
 
 import ctypes
+import operator
 from functools import cache
 
 import torch
@@ -39,29 +40,47 @@ static uint64_t layout(const DLTensor *t) {
   return h;
 }
 
-/* Addresses and layouts of n tensors; less than n if one cannot be described (a Python error is set then). */
-int64_t look(describe f, int64_t n, void *const *object, int64_t *address, uint64_t *seen) {
+/* Of Python's own C interface, what is needed; the references are borrowed. */
+extern void *PyList_GetItem(void *list, intptr_t i);
+extern void *PyDict_GetItem(void *dict, void *key);
+
+/* The i-th tensor of a list, or of a list of dicts the one under a key; null if it is not there. */
+static void *item(void *list, int64_t i, void *key) {
+  void *object = PyList_GetItem(list, i);
+  return object && key ? PyDict_GetItem(object, key) : object;
+}
+
+/* The layouts of n tensors; returns how many could be described (a Python error is set if not all). */
+int64_t layouts(describe f, int64_t n, void *list, uint64_t *seen) {
   for (int64_t i = 0; i < n; i++) {
     DLTensor t;
-    if (f(object[i], &t)) return i;
-    address[i] = (int64_t)((char *)t.data + t.byte_offset);
+    if (f(PyList_GetItem(list, i), &t)) return i;
     seen[i] = layout(&t);
   }
   return n;
 }
 
-/* The same where layouts are expected: stops at the first tensor that lies otherwise. */
-int64_t look_again(describe f, int64_t n, void *const *object, int64_t *address, const uint64_t *expected) {
+/* The addresses of n tensors that should lie as expected; returns how many do, and whether one of them has moved. */
+int64_t look(describe f, int64_t first, int64_t n, void *list, void *key, int64_t *address, const uint64_t *expected, int64_t *moved) {
   for (int64_t i = 0; i < n; i++) {
     DLTensor t;
-    if (f(object[i], &t)) return i;
-    address[i] = (int64_t)((char *)t.data + t.byte_offset);
-    if (layout(&t) != expected[i]) return i;
+    void *object = item(list, first + i, key);
+    if (!object || f(object, &t) || layout(&t) != expected[first + i]) return i;
     for (int32_t d = 0; !t.data && d <= t.ndim; d++)  /* no memory is right only for no elements */
       if (d == t.ndim) return i;
       else if (!t.shape[d]) break;
+    const int64_t here = (int64_t)((char *)t.data + t.byte_offset);
+    *moved |= address[i] != here;
+    address[i] = here;
   }
   return n;
+}
+
+/* Whether two lists of one length hold the same objects. */
+int64_t same(int64_t n, void *a, void *b) {
+  for (int64_t i = 0; i < n; i++)
+    if (PyList_GetItem(a, i) != PyList_GetItem(b, i)) return 0;
+  return 1;
 }
 """
 
@@ -72,6 +91,14 @@ class _Api(ctypes.Structure):
     _fields_ = [("major", ctypes.c_uint32), ("minor", ctypes.c_uint32)] + [
         (name, ctypes.c_void_p) for name in ("previous", "allocate", "managed_from_object", "managed_to_object", "describe")
     ]
+
+
+def same_items(a, b):
+    """Whether two lists hold the same objects, asked in C where that is there."""
+    if len(a) != len(b):
+        return False
+    found = lookup()
+    return bool(found[0].same(len(a), a, b)) if found else all(map(operator.is_, a, b))
 
 
 @cache
@@ -89,7 +116,9 @@ def lookup():
         library = ctypes.PyDLL(str(path_of(SOURCE)))  # keeps Python's lock: the objects are Python's
     except (CannotBuild, OSError):
         return None
-    for function in (library.look, library.look_again):
-        function.restype = ctypes.c_int64
-        function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+    integer, address, python = ctypes.c_int64, ctypes.c_void_p, ctypes.py_object
+    library.layouts.argtypes = [address, integer, python, address]
+    library.look.argtypes = [address, integer, integer, python, address, address, address, address]
+    library.same.argtypes = [integer, python, python]
+    library.layouts.restype = library.look.restype = library.same.restype = integer
     return library, api.describe

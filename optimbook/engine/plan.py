@@ -5,13 +5,13 @@ for each set of parameters that had gradients together, and is used again for as
 it `Plan.holds`.
 """
 
-import operator
 import warnings
 
 import torch
 
 from . import cpu, cuda, eager
 from .cache import CannotBuild
+from .lookup import same_items
 from .members import check, gather, kind, new_state
 
 KERNELS = {"c": cpu.Kernels, "triton": cuda.Kernels, "triton on device": cuda.DeviceKernels}
@@ -82,11 +82,9 @@ class Plan:
         return (
             not self.once
             and self.state is optimizer.state
-            and len(params) == len(self.params)
-            and all(map(operator.is_, params, self.params))
+            and same_items(params, self.params)
             and self.options == [g.key for g in groups]
-            and len(self.states) == len(optimizer.state)
-            and all(map(operator.is_, self.states, optimizer.state.values()))
+            and same_items(list(optimizer.state.values()), self.states)
         )
 
     def prepare(self, grads, groups, plain):

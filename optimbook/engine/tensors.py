@@ -6,7 +6,6 @@ has it, the plan is made anew.
 """
 
 import ctypes
-import operator
 from array import array
 from operator import attrgetter, itemgetter
 
@@ -113,28 +112,21 @@ class Tensors:
         return True
 
     def _same_layouts(self, column, grads):
-        name, first, last, start, known = column
-        if name == "grad":
-            tensors = grads[first:last]
-        else:
-            tensors = self.params[first:last] if name == "param" else list(map(itemgetter(name), self.states[first:last]))
-        if not known or not all(map(operator.is_, tensors, known[0])):
-            objects = (ctypes.py_object * len(tensors))(*tensors)
-            column[4] = known = tensors, objects, ctypes.addressof(objects)
+        name, first, last, start, _ = column
+        tensors = grads if name == "grad" else self.params if name == "param" else self.states
+        key = None if name in ("grad", "param") else id(name)
         library, describe = self.lookup
-        address, expected = (a.buffer_info()[0] + 8 * i for a, i in ((self.pointers, start), (self.expected, first)))
-        before = self.pointers[start : start + last - first] if name != "grad" else None
-        if library.look_again(describe, last - first, known[2], address, expected) < last - first:
-            return False
-        self.moved |= name != "grad" and before != self.pointers[start : start + last - first]
-        return True
+        address, expected = self.pointers.buffer_info()[0] + 8 * start, self.expected.buffer_info()[0]
+        moved = ctypes.c_int64(0)
+        found = library.look(describe, first, last - first, tensors, key, address, expected, ctypes.addressof(moved))
+        self.moved |= bool(moved) and name != "grad"
+        return found == last - first
 
     def _expected(self):
         """What the parameters' layouts come to."""
         library, describe = self.lookup
-        count = len(self.params)
-        seen, addresses, objects = array("Q", bytes(8 * count)), array("q", bytes(8 * count)), (ctypes.py_object * count)(*self.params)
-        library.look(describe, count, ctypes.addressof(objects), addresses.buffer_info()[0], seen.buffer_info()[0])
+        seen = array("Q", bytes(8 * len(self.params)))
+        library.layouts(describe, len(self.params), self.params, seen.buffer_info()[0])
         return seen
 
     def _look_in_python(self, grads):
