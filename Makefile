@@ -18,7 +18,7 @@ book: $(READY)
 
 test: export OMP_NUM_THREADS ?= 1
 test: book
-	$(RUN) -m pytest --nbval --nbval-current-env -n 2 --dist loadscope tests book
+	$(RUN) -m pytest -rs --nbval --nbval-current-env -n 2 --dist loadscope tests book
 
 chapters: $(READY)
 	$(RUN) book/_tools/glossary.py
