@@ -76,11 +76,16 @@ int64_t look(describe f, int64_t first, int64_t n, void *list, void *key, int64_
   return n;
 }
 
-/* Whether two lists of one length hold the same objects. */
-int64_t same(int64_t n, void *a, void *b) {
+/* Whether two lists of one length hold the same objects; with a key, the first holds dicts that have them. */
+int64_t same(int64_t n, void *a, void *key, void *b) {
   for (int64_t i = 0; i < n; i++)
-    if (PyList_GetItem(a, i) != PyList_GetItem(b, i)) return 0;
+    if (item(a, i, key) != PyList_GetItem(b, i)) return 0;
   return 1;
+}
+
+/* Per object of a list, whether it is something else than `none`. */
+void present(int64_t n, void *list, void *none, char *out) {
+  for (int64_t i = 0; i < n; i++) out[i] = PyList_GetItem(list, i) != none;
 }
 """
 
@@ -93,12 +98,24 @@ class _Api(ctypes.Structure):
     ]
 
 
-def same_items(a, b):
-    """Whether two lists hold the same objects, asked in C where that is there."""
+def same_items(a, b, key=None):
+    """Whether two lists hold the same objects; with a ``key``, the first holds dicts that have them under it."""
     if len(a) != len(b):
         return False
     found = lookup()
-    return bool(found[0].same(len(a), a, b)) if found else all(map(operator.is_, a, b))
+    if found:
+        return bool(found[0].same(len(a), a, None if key is None else id(key), b))
+    return all(map(operator.is_, a if key is None else [d.get(key) for d in a], b))
+
+
+def present(values):
+    """Per value of a list whether it is not None, as bytes."""
+    found = lookup()
+    if not found:
+        return bytes([value is not None for value in values])
+    out = ctypes.create_string_buffer(len(values))
+    found[0].present(len(values), values, None, ctypes.addressof(out))
+    return out.raw
 
 
 @cache
@@ -119,6 +136,7 @@ def lookup():
     integer, address, python = ctypes.c_int64, ctypes.c_void_p, ctypes.py_object
     library.layouts.argtypes = [address, integer, python, address]
     library.look.argtypes = [address, integer, integer, python, address, address, address, address]
-    library.same.argtypes = [integer, python, python]
+    library.same.argtypes = [integer, python, address, python]
+    library.present.argtypes, library.present.restype = [integer, python, python, address], None
     library.layouts.restype = library.look.restype = library.same.restype = integer
     return library, api.describe

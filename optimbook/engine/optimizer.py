@@ -7,6 +7,7 @@ import torch
 from torch.optim.optimizer import _to_scalar, _use_grad_for_differentiable
 
 from ..language import Kind
+from .lookup import present
 from .members import Group, numbers_to_tensors
 from .numbers import plain_number
 from .plan import Plan
@@ -114,7 +115,7 @@ class Optimizer(torch.optim.Optimizer):
         groups = [self._group(g) for g in self.param_groups]
         params = [p for g in self.param_groups for p in g["params"]]
         grads = [p.grad for p in params]
-        mask = bytes([g is not None for g in grads])
+        mask = present(grads)
         plain = self._plain(groups)
         plans = self.__dict__.setdefault("_plans", {})
         plan = plans.get(mask)

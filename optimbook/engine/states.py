@@ -5,14 +5,13 @@ Python takes longer than a small model's arithmetic, so a few lines of C do it b
 """
 
 import ctypes
-import operator
 from array import array
 from functools import cache
-from operator import itemgetter
 
 import torch
 
 from .cache import CannotBuild, library
+from .lookup import same_items
 from .numbers import Numbers, number_states
 
 SOURCE = r"""
@@ -139,10 +138,7 @@ class NumberStates:
         Args:
             moved: whether other tensors of the plan have moved since the last step, so that these may have too.
         """
-        try:
-            same = not moved and all(map(self._unchanged, self.names))
-        except KeyError:
-            return False
+        same = self.tensors and not moved and all(same_items(self.holders[n], self.tensors[n], n) for n in self.names)
         if not same and not self._find():
             return False
         self._read(groups)
@@ -157,9 +153,6 @@ class NumberStates:
         # What was written is what the next step should find, rounded as it was stored.
         self.row_before, count = self.row_after, len(self.numbers.states)
         self.numbers.states = [list(self.row_after[r::count]) for r in range(count)]
-
-    def _unchanged(self, name):
-        return all(map(operator.is_, map(itemgetter(name), self.holders[name]), self.tensors[name]))
 
     def _find(self):
         """Reads where the states are; their storages are held, so that an address stays good if one is swapped."""
