@@ -1,113 +1,114 @@
 """The table of speeds: every row is a ratio taken in one run, in turn, from medians.
 
-    python -m benchmarks [--runs N] [--threads N]
-
-On a shared machine a single time says little; the ratio of two turns beside each other
-says much. Each run makes its own tensors.
+    python -m benchmarks [--runs N] [--threads N] [--only NAME ...]
 """
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import torch
 
 import optimbook
-from optimbook import rule
+
+from .floors import FLOORS
+from .timing import fastest, optimizers, ratio, turns
 
 LARGE = [25_000_000]  # one tensor: memory speed
 SMALL = [32] * 600  # bookkeeping
+GROUPS = 60
+CASES = {  # arguments, and which floor reads and writes the same
+    "SGD": ({"lr": 0.01, "momentum": 0.9}, "identity1"),
+    "Adagrad": ({}, "identity1"),
+    "RMSprop": ({}, "identity1"),
+    "Adadelta": ({}, "identity2"),
+    "Adam": ({}, "identity2"),
+    "AdamW": ({}, "identity2"),
+    "Adamax": ({}, "identity2"),
+    "NAdam": ({}, "identity2"),
+    "RAdam": ({}, "identity2"),
+    "ASGD": ({}, "identity1"),
+    "Rprop": ({}, "identity2"),
+    "Lion": ({}, "identity1"),
+    "Yogi": ({}, "identity2"),
+    "LARS": ({}, "norms_of_two"),
+    "LAMB": ({}, "norm_of_four"),
+}
+FUSED = ("SGD", "Adagrad", "Adam", "AdamW")  # by torch
+UNFUSED = ("RMSprop", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop")  # which are to be three times faster than torch's
 
 
-@rule
-def identity(param, grad, exp_avg, exp_avg_sq, *, lr=1.0):
-    """Reads and writes what AdamW does and computes next to nothing: the floor of a generated loop."""
-    exp_avg = lr * exp_avg + 0.0 * grad
-    exp_avg_sq = lr * exp_avg_sq + 0.0 * grad
-    param = lr * param + 0.0 * grad
-    return param, exp_avg, exp_avg_sq
-
-
-Identity = optimbook.optimizer(identity)
-
-
-def optimizers(sizes, **makers):
-    """One optimizer for each maker, on tensors of its own."""
-    made = {}
-    for name, make in makers.items():
-        params = [torch.nn.Parameter(torch.randn(size)) for size in sizes]
-        for param in params:
-            param.grad = torch.randn_like(param)
-        made[name] = make(params)
+def makers(name):
+    """How to make an optimizer: ours, and every variant of torch's."""
+    kwargs, _ = CASES[name]
+    made = {"ours": lambda groups: getattr(optimbook, name)(groups, **kwargs)}
+    if hasattr(torch.optim, name):
+        variants = {"loop": {"foreach": False}, "foreach": {"foreach": True}, **({"fused": {"fused": True}} if name in FUSED else {})}
+        for variant, how in variants.items():
+            made[variant] = lambda groups, how=how: getattr(torch.optim, name)(groups, **kwargs, **how)
     return made
 
 
-def turns(steppers, count, steps):
-    """Seconds per step of each, turn by turn."""
-    times = {name: [] for name in steppers}
-    for _ in range(3):  # states, kernels, caches
-        for stepper in steppers.values():
-            stepper.step()
-    for _ in range(count):
-        for name, stepper in steppers.items():
-            start = time.perf_counter()
-            for _ in range(steps):
-                stepper.step()
-            times[name].append((time.perf_counter() - start) / steps)
-    return times
+def large(name):
+    """At memory speed: against the floor, and against the fastest of torch's variants."""
+    kwargs, floor = CASES[name]
+    pair = turns(optimizers(LARGE, {"ours": makers(name)["ours"], "floor": FLOORS[floor]}), count=15, steps=3)
+    rows = {f"{name}, 25 M: fused / the floor": ("≤ 1.15", ratio(pair, "ours", "floor"))}
+    variants = makers(name)
+    if len(variants) > 1:
+        times = turns(optimizers(LARGE, variants), count=7 if name not in FUSED else 15, steps=1)
+        best = fastest(times, [n for n in variants if n != "ours"])
+        if name in UNFUSED:
+            rows[f"{name}, 25 M: torch's best / fused"] = "≥ 3", ratio(times, best, "ours")
+        else:
+            rows[f"{name}, 25 M: fused / torch's best"] = "≤ 1.05", ratio(times, "ours", best)
+    return rows
 
 
-def ratio(times, a, b):
-    """The median over the turns of how long a took by how long b took right beside it."""
-    return statistics.median(x / y for x, y in zip(times[a], times[b]))
+def small(name):
+    """Bookkeeping: many small tensors, in one group and in many."""
+    rows, variants = {}, makers(name)
+    for groups in (1, GROUPS) if len(variants) > 1 else ():
+        times = turns(optimizers(SMALL, variants, groups), count=15, steps=5)
+        best = fastest(times, [n for n in variants if n != "ours"])
+        rows[f"{name}, 600 x 32, groups: {groups}: torch's best / fused"] = "≥ 5", ratio(times, best, "ours")
+    return rows
 
 
-def large():
-    adamw = torch.optim.AdamW
-    pair = turns(optimizers(LARGE, ours=optimbook.AdamW, torch=lambda p: adamw(p, fused=True)), count=15, steps=3)
-    floor = turns(optimizers(LARGE, ours=optimbook.AdamW, floor=Identity), count=15, steps=3)
-    foreach = turns(optimizers(LARGE, ours=_foreach(optimbook.AdamW), torch=_foreach(adamw)), count=7, steps=1)
-    return {
-        "AdamW, 25 M float32: fused / torch fused": ratio(pair, "ours", "torch"),
-        "AdamW, 25 M float32: fused / identity rule": ratio(floor, "ours", "floor"),
-        "AdamW, 25 M float32: foreach / torch foreach": ratio(foreach, "ours", "torch"),
-    }
+def foreach():
+    kinds = {"ours": lambda p: optimbook.AdamW(p, foreach=True), "torch": lambda p: torch.optim.AdamW(p, foreach=True)}
+    rows = {}
+    for what, sizes, count, steps in (("25 M", LARGE, 7, 1), ("600 x 32", SMALL, 25, 10)):
+        times = turns(optimizers(sizes, kinds), count, steps)
+        rows[f"AdamW, {what}: foreach / torch foreach"] = "≤ 1", ratio(times, "ours", "torch")
+    return rows
 
 
-def small():
-    adamw = torch.optim.AdamW
-    makers = {
-        "ours": optimbook.AdamW,
-        "fused": lambda p: adamw(p, fused=True),
-        "ours foreach": _foreach(optimbook.AdamW),
-        "foreach": _foreach(adamw),
-        "loop": lambda p: adamw(p, foreach=False),
-    }
-    times = turns(optimizers(SMALL, **makers), count=25, steps=10)
-    best = min(("fused", "foreach", "loop"), key=lambda name: statistics.median(times[name]))
-    return {
-        "AdamW, 600 tensors of 32: torch's best / ours": ratio(times, best, "ours"),
-        "AdamW, 600 tensors of 32: foreach / torch foreach": ratio(times, "ours foreach", "foreach"),
-    }
+def muon():
+    """Few large matrices, odd ones, and many equal ones."""
+    rows, kinds = {}, {"ours": optimbook.Muon, "torch": torch.optim.Muon}
+    for what, sizes, bar in (
+        ("4 of 768 x 768", [(768, 768)] * 4, "≤ 1.05"),
+        ("64 x 64 to 256 x 64", [(64 * k, 64) for k in (1, 2, 3, 4)] * 5, "≤ 1.05"),
+        ("200 of 64 x 64", [(64, 64)] * 200, "≤ 1"),
+        ("200 of 16 x 16", [(16, 16)] * 200, "≤ 1"),
+    ):
+        times = turns(optimizers(sizes, kinds), count=9, steps=1)
+        rows[f"Muon, {what}: ours / torch's"] = bar, ratio(times, "ours", "torch")
+    return rows
 
 
-def _foreach(cls):
-    return lambda params: cls(params, foreach=True)
-
-
-# -------------------------------------------------------------------------------------------- memory and builds
+# -------------------------------------------------------------------------------------------- memory, builds, imports
 
 PEAK = """
 import sys, torch, optimbook
-cls = getattr(optimbook if sys.argv[1] == "ours" else torch.optim, "AdamW")
-params = [torch.nn.Parameter(torch.zeros(1_000_000)) for _ in range(25)]
+cls = getattr(optimbook if sys.argv[1] == "ours" else torch.optim, sys.argv[2])
+params = [torch.nn.Parameter(torch.zeros(1000, 1000)) for _ in range(25)]
 for param in params:
     param.grad = torch.ones_like(param)
-optimizer = cls(params, foreach=True)
+optimizer = cls(params, **eval(sys.argv[3]))
 optimizer.step()
 with torch.profiler.profile(profile_memory=True) as profile:
     optimizer.step()
@@ -124,7 +125,14 @@ import time, torch, optimbook
 from optimbook.engine import cpu
 cpu.driver()
 start = time.perf_counter()
-cpu.function(optimbook.AdamW.rule.lowered(weight_decay=1), torch.float32)
+cpu.functions(optimbook.AdamW.rule.lowered(weight_decay=1), torch.float32)
+print(time.perf_counter() - start)
+"""
+
+IMPORT = """
+import time, torch
+start = time.perf_counter()
+import optimbook
 print(time.perf_counter() - start)
 """
 
@@ -137,39 +145,41 @@ def python(source, *arguments, **environment):
 
 
 def memory():
-    return {"foreach: peak of temporaries / torch foreach's": python(PEAK, "ours") / python(PEAK, "torch")}
+    rows = {}
+    for name, how in (("AdamW", "{'foreach': True}"), ("Adafactor", "{}"), ("Muon", "{}")):
+        ours, theirs = (python(PEAK, whose, name, how) for whose in ("ours", "torch"))
+        rows[f"{name}{how.strip('{}') and ', foreach'}: peak of temporaries / torch's"] = "≤ 1", ours / theirs
+    return rows
 
 
 def builds():
     with tempfile.TemporaryDirectory() as folder:
         first, second = (python(BUILD, OPTIMBOOK_CACHE=folder) for _ in range(2))
-    return {"a kernel is built in (s)": first, "the next process has it after (s)": second}
+        python(IMPORT, PYTHONPYCACHEPREFIX=folder)
+        imported = python(IMPORT, PYTHONPYCACHEPREFIX=folder, PYTHONDONTWRITEBYTECODE="")
+    return {
+        "a kernel is built in (s)": ("< 2", first),
+        "the next process has it after (s)": ("", second),
+        "import optimbook after torch (s)": ("< 0.2", imported),
+    }
 
 
 # -------------------------------------------------------------------------------------------- the table
-
-BARS = {
-    "AdamW, 25 M float32: fused / torch fused": "≤ 1.05",
-    "AdamW, 25 M float32: fused / identity rule": "≤ 1.15",
-    "AdamW, 25 M float32: foreach / torch foreach": "≤ 1",
-    "AdamW, 600 tensors of 32: torch's best / ours": "≥ 5",
-    "AdamW, 600 tensors of 32: foreach / torch foreach": "≤ 1",
-    "foreach: peak of temporaries / torch foreach's": "≤ 1",
-    "a kernel is built in (s)": "< 2",
-    "the next process has it after (s)": "",
-}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--only", nargs="*", help="rules to measure; all, and the rest of the table, if none is named")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}, optimbook {optimbook.__version__}, {options.threads} threads, {options.runs} runs\n")
-    runs = [{**large(), **small(), **memory(), **builds()} for _ in range(options.runs)]
-    for name, bar in BARS.items():
-        print(f"{name:52s} {bar:>6s}   " + "  ".join(f"{run[name]:6.3f}" for run in runs), flush=True)
+    parts = [lambda name=name, part=part: part(name) for name in options.only or CASES for part in (large, small)]
+    for part in parts if options.only else [*parts, foreach, muon, memory, builds]:
+        runs = [part() for _ in range(options.runs)]
+        for row, (bar, _) in runs[0].items():
+            print(f"{row:60s} {bar:>6s}   " + "  ".join(f"{run[row][1]:6.3f}" for run in runs), flush=True)
 
 
 if __name__ == "__main__":

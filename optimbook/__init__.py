@@ -4,9 +4,9 @@
 `optimbook.optimizer` make new ones from a function of a few lines.
 """
 
-from . import lr_scheduler, optim
+from . import lr_scheduler, optim, param_groups, swa_utils
 from .engine.optimizer import optimizer
-from .functions import abs, cos, exp, floor, log, maximum, mean, minimum, norm, pi, sign, sqrt, where
+from .functions import abs, column_mean, cos, exp, floor, log, maximum, mean, minimum, norm, pi, row_mean, sign, sqrt, where, whole
 from .optim import *  # noqa: F403
 from .rule import Rule, RuleError, rule
 

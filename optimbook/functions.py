@@ -7,6 +7,7 @@ caller has imported them already.
 import builtins
 import contextlib
 import contextvars
+import functools
 import math
 import sys
 
@@ -122,8 +123,50 @@ def mean(x):
     return x.mean() if library in (torch, sys.modules.get("numpy")) else x
 
 
+def row_mean(x):
+    """The mean over each row of a matrix, or of every matrix in a stack; a column: the last dimension is 1."""
+    library = _library(x)
+    if library is torch:
+        return x.mean(dim=-1, keepdim=True)
+    return x.mean(axis=-1, keepdims=True) if library is sys.modules.get("numpy") else x
+
+
+def column_mean(x):
+    """The mean over each column of a matrix, or of every matrix in a stack; a row: the last dimension but one is 1."""
+    library = _library(x)
+    if library is torch:
+        return x.mean(dim=-2, keepdim=True)
+    return x.mean(axis=-2, keepdims=True) if library is sys.modules.get("numpy") else x
+
+
+class Whole:
+    """Decorator: a function of whole tensors that a rule may call, such as Muon's orthogonalisation.
+
+    It is written for a list of tensors, followed by numbers, and returns a list of tensors of
+    their shapes, so that it may treat equal ones together. A rule calls it on one tensor.
+
+    Example:
+        >>> @whole
+        ... def centred(tensors):
+        ...     return [t - t.mean() for t in tensors]
+    """
+
+    def __init__(self, each):
+        self.each = each
+        functools.update_wrapper(self, each)
+
+    def __call__(self, x, *numbers):
+        if _library(x) is sys.modules.get("sympy"):
+            return sys.modules["sympy"].Function(self.__name__)(x, *numbers)
+        if not isinstance(x, torch.Tensor):
+            raise TypeError(f"{self.__name__} takes a tensor, and got {type(x).__name__}")
+        return self.each([x], *numbers)[0]
+
+
+whole = Whole
+
 ELEMENTWISE = {f.__name__: f for f in (abs, sqrt, sign, maximum, minimum, where)}
 NUMBERS_ONLY = {f.__name__: f for f in (cos, exp, log, floor)}
-REDUCTIONS = {f.__name__: f for f in (norm, mean)}
+REDUCTIONS = {f.__name__: f for f in (norm, mean, row_mean, column_mean)}
 FUNCTIONS = {**ELEMENTWISE, **NUMBERS_ONLY, **REDUCTIONS}
 CONSTANTS = {"pi": pi}

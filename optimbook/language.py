@@ -6,12 +6,13 @@ form, which each form in `optimbook.forms` prints in its own notation.
 """
 
 import ast
-import copy
+import functools
 import inspect
 import itertools
+import operator
 import re
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 
@@ -23,11 +24,19 @@ class RuleError(SyntaxError):
 
 
 class Kind(IntEnum):
-    """What an expression is worked out over: the larger kind wins."""
+    """What an expression varies over, as bits: what is made of two kinds varies over both (`union`)."""
 
-    NUMBER = 0  # one number per parameter and step, worked out in float64 before the tensors are touched
-    REDUCED = 1  # one number per parameter that needs its tensors (a norm, a mean)
-    TENSOR = 2  # one number per element
+    NUMBER = 0b0000  # one number per parameter and step, worked out in float64 before the tensors are touched
+    REDUCED = 0b0001  # one number per parameter that needs its tensors (a norm, a mean)
+    MATRIX = 0b0011  # one number per matrix of a stack
+    ROW = 0b0111  # one number per row of a matrix
+    COLUMN = 0b1011  # one number per column
+    TENSOR = 0b1111  # one number per element
+
+
+def union(kinds):
+    """The kind of what is made of these."""
+    return Kind(functools.reduce(operator.or_, kinds, 0))
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class Program:
         variables: the kind of each positional argument that the program reads or writes.
         outputs: what the rule returns, in order, without the states that no taken branch assigns.
         hyperparameters: the keyword arguments that the program reads.
+        functions: what it calls of `functions.Whole`, by name.
     """
 
     name: str
@@ -61,6 +71,7 @@ class Program:
     variables: dict
     outputs: tuple
     hyperparameters: tuple
+    functions: dict = field(default_factory=dict)
 
     def last(self, name):
         """The version of ``name`` that the rule returns."""
@@ -68,7 +79,8 @@ class Program:
 
     @cached_property
     def tensors(self):
-        return tuple(n for n, kind in self.variables.items() if kind == Kind.TENSOR)
+        """The variables that vary within a parameter; all but rows and columns have its shape."""
+        return tuple(n for n, kind in self.variables.items() if kind > Kind.REDUCED)
 
     @cached_property
     def numbers(self):
@@ -97,7 +109,10 @@ class Definition:
         self.tree = _parse(self)
         arguments = self.tree.args
         self.variables = tuple(a.arg for a in arguments.posonlyargs + arguments.args)
-        self.hyperparameters = tuple(a.arg for a in arguments.kwonlyargs)
+        keywords = tuple(a.arg for a in arguments.kwonlyargs)
+        self.hyperparameters = tuple(n for n in keywords if n not in SHAPE)
+        self.shape = tuple(n for n in keywords if n in SHAPE)
+        self.functions = _whole_functions(function)
         signature = inspect.signature(function).parameters
         self.defaults = {n: p.default for n, p in signature.items() if p.default is not p.empty}
         self.returns = _returns(self)
@@ -130,19 +145,23 @@ class Definition:
         open_ = {name for name, value in scope.items() if value is None}
         return tuple(None if open_.intersection(test.co_names) else bool(eval(test, {}, scope)) for test in self.tests)
 
-    def program(self, choice, *, maximize=False, name=None):
-        """The program for one truth value per condition (`decide`), with ``grad = -grad`` first if ``maximize``."""
+    def program(self, choice, *, maximize=False, clipped=False, name=None):
+        """The program for one truth value per condition (`decide`); first ``grad = -grad``, ``grad = clip_ * grad`` if asked for."""
         held = dict(zip(map(ast.unparse, self.conditions), choice))
         statements = list(_flatten(self.tree.body, held))
         if maximize:
             statements.insert(0, ast.parse("grad = -grad").body[0])
+        if clipped:
+            statements.insert(0, ast.parse(f"grad = {CLIP} * grad").body[0])
         return _single_assignment(self, statements, name or self.name)
 
 
 # ---------------------------------------------------------------------------------------------- reading
 
 _NAMED = ("param", "grad")  # always tensors; every other name's kind follows from what it is made of
-_ENGINE = ("step", "first")  # numbers that the engine provides
+ENGINE = ("step", "first", "rows", "columns", "precision")  # numbers that the engine provides
+CLIP = "clip_"  # the hyperparameter that a clipped program multiplies its gradient with
+SHAPE = ("matrix",)  # flags that follow from a parameter's shape: whether it has two dimensions or more
 RESERVED = frozenset(  # words that a printed form could not use as names
     """auto bool break case char const continue default do double else enum extern false float for goto if inline int long
     main register restrict return short signed sizeof static struct switch true typedef union unsigned void volatile while
@@ -185,6 +204,12 @@ def _returns(definition):
     return tuple(value.id for value in values)
 
 
+def _whole_functions(function):
+    """The functions of whole tensors that a rule can see, by the names it has for them."""
+    scope = inspect.getclosurevars(function)
+    return {n: f for n, f in {**scope.globals, **scope.nonlocals}.items() if isinstance(f, functions.Whole)}
+
+
 def _conditions(definition):
     """The tests of all ``if`` statements, each once."""
     tests = {ast.unparse(n.test): n.test for n in ast.walk(definition.tree) if isinstance(n, ast.If)}
@@ -201,7 +226,7 @@ class _Checker(ast.NodeVisitor):
 
     def __init__(self, definition):
         self.definition = definition
-        self.known = set(definition.variables) | set(definition.hyperparameters)
+        self.known = set(definition.variables) | set(definition.hyperparameters) | set(definition.shape)
 
     def check(self):
         for name in sorted(self.known):
@@ -232,7 +257,7 @@ class _Checker(ast.NodeVisitor):
         if len(statement.targets) != 1 or not isinstance(statement.targets[0], ast.Name):
             raise self.error("assign to one name at a time", statement)
         name = statement.targets[0].id
-        if name in self.definition.hyperparameters or name in _ENGINE:
+        if name in (*self.definition.hyperparameters, *self.definition.shape, *ENGINE):
             raise self.error(f"{name!r} cannot be assigned: it is given to the rule", statement)
         self.name(name, statement)
         self.visit(statement.value)
@@ -270,7 +295,7 @@ class _Checker(ast.NodeVisitor):
 
     def flag(self, test):
         for node in ast.walk(test):
-            if isinstance(node, ast.Name) and node.id not in self.definition.hyperparameters:
+            if isinstance(node, ast.Name) and node.id not in (*self.definition.hyperparameters, *self.definition.shape):
                 raise self.error(f"`if` decides on hyperparameters alone, and {node.id!r} is none; for numbers that change "
                                  "from step to step write `a if condition else b`, for tensors where(...)", test)  # fmt: skip
         self.visit(test)
@@ -310,7 +335,7 @@ class _Checker(ast.NodeVisitor):
             self.is_ours(node, functions.FUNCTIONS[name])
             if len(node.args) != self.ARITY.get(name, 1):
                 raise self.error(f"{name} takes {self.ARITY.get(name, 1)} argument(s), not {len(node.args)}", node)
-        elif name not in self.definition.hyperparameters:  # a hyperparameter may be a function: LambdaLR's
+        elif name not in (*self.definition.functions, *self.definition.hyperparameters):  # a hyperparameter may be a function: LambdaLR's
             known = ", ".join(sorted(functions.FUNCTIONS))
             raise self.error(f"{name!r} is not a function of the rule language ({known})", node)
         self.no_truth(*node.args[1 if name == "where" else 0 :])
@@ -343,7 +368,7 @@ def _undecided(statement, held):
     sides = [{a.targets[0].id: a for a in _flatten(body, held)} for body in (statement.body, statement.orelse)]
     for name in {**sides[0], **sides[1]}:
         a, b = (side[name].value if name in side else ast.Name(name) for side in sides)
-        choice = ast.IfExp(copy.deepcopy(statement.test), a, b)
+        choice = ast.IfExp(copied(statement.test), a, b)
         yield ast.copy_location(ast.Assign([ast.Name(name)], ast.copy_location(choice, statement)), statement)
 
 
@@ -354,9 +379,9 @@ def _single_assignment(definition, statements, name_of_rule):
     assignments, read = [], set()
     for statement in statements:
         name = statement.targets[0].id
-        value = _Versions(definition, version, read).visit(copy.deepcopy(statement.value))
+        value = _Versions(definition, version, read).visit(copied(statement.value))
         # A tensor may be given one number for all its elements; it stays a tensor.
-        kind = max(kind_of(value, known, definition), kinds.get(name, Kind.NUMBER))
+        kind = union([kind_of(value, known, definition), kinds.get(name, Kind.NUMBER)])
         version[name] = version[name] + 1 if name in version else 1
         assignments.append(Assignment(name, version[name], value, kind))
         known[assignments[-1].target] = kind
@@ -367,24 +392,33 @@ def _single_assignment(definition, statements, name_of_rule):
     for name in set(definition.returns) - set(definition.variables):
         if name not in assigned:
             raise definition.error(f"returns {name!r}, which a branch leaves unassigned")
-    variables = {n: k for n, k in kinds.items() if n in assigned or f"{n}@0" in read or n in ("param", "grad")}
+    variables = {n: k for n, k in kinds.items() if n in assigned or f"{n}@0" in read or n in ("param", "grad", "step")}
     outputs = tuple(n for n in definition.returns if n in assigned or n == "param")
-    hyperparameters = tuple(n for n in definition.hyperparameters if n in read)
-    return Program(name_of_rule, tuple(assignments), variables, outputs, hyperparameters)
+    hyperparameters = tuple(n for n in (*definition.hyperparameters, CLIP) if n in read)
+    called = {n.func.id for a in assignments for n in ast.walk(a.value) if isinstance(n, ast.Call)}
+    whole = {n: f for n, f in definition.functions.items() if n in called}
+    return Program(name_of_rule, tuple(assignments), variables, outputs, hyperparameters, whole)
 
 
 def _variable_kinds(definition, statements):
-    """Tensors are `param`, `grad` and whatever state is made from a tensor; found by going round until nothing changes."""
+    """Tensors are `param`, `grad` and whatever state is made from a tensor; found by going round until nothing changes.
+
+    A state made of rows alone, or of columns alone, is kept so; every other one has the parameter's shape.
+    """
     kinds = {n: Kind.TENSOR if n in _NAMED else Kind.NUMBER for n in definition.variables}
     while True:
         known = dict(kinds)
         for statement in statements:
             name = statement.targets[0].id
-            known[name] = max(kind_of(statement.value, known, None), known.get(name, Kind.NUMBER))
-        raised = {n: Kind.TENSOR if known[n] else Kind.NUMBER for n in kinds}
+            known[name] = union([kind_of(statement.value, known, None), known.get(name, Kind.NUMBER)])
+        raised = {n: known[n] if known[n] in (Kind.NUMBER, Kind.ROW, Kind.COLUMN) else Kind.TENSOR for n in kinds}
         if raised == kinds:
             return kinds
         kinds = raised
+
+
+# What is left of a kind by a reduction.
+LEFT = {"norm": Kind.REDUCED, "mean": Kind.REDUCED, "row_mean": Kind.ROW, "column_mean": Kind.COLUMN}
 
 
 def kind_of(node, known, definition):
@@ -393,14 +427,17 @@ def kind_of(node, known, definition):
     if isinstance(node, ast.Name):
         return known.get(node.id, Kind.NUMBER)
     if isinstance(node, ast.Call):
-        inner = max(map(kind, node.args))
+        inner = union(map(kind, node.args))
         if node.func.id in functions.REDUCTIONS:
-            return Kind.REDUCED if inner == Kind.TENSOR else inner
-        if definition and node.func.id not in functions.ELEMENTWISE and inner != Kind.NUMBER:
+            return Kind(inner & LEFT[node.func.id])
+        if definition and node.func.id in definition.functions:
+            if kind(node.args[0]) != Kind.TENSOR or any(map(kind, node.args[1:])):
+                raise definition.error(f"{node.func.id} takes a tensor, then numbers: {unversioned(node)!r}", node)
+        elif definition and node.func.id not in functions.ELEMENTWISE and inner != Kind.NUMBER:
             raise definition.error(f"{node.func.id} takes numbers, and {unversioned(node.args[0])!r} is a tensor", node)
         return inner
     children = [c for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)]
-    result = max(map(kind, children), default=Kind.NUMBER)
+    result = union(map(kind, children))
     if definition and result != Kind.NUMBER:
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
             raise definition.error(f"% takes numbers, and {unversioned(node)!r} has a tensor", node)
@@ -427,7 +464,7 @@ class _Versions(ast.NodeTransformer):
         name = node.id
         if name in functions.CONSTANTS:
             return node
-        if name in self.definition.hyperparameters:
+        if name in (*self.definition.hyperparameters, *self.definition.shape, CLIP):
             self.read.add(name)
             return node
         if name not in self.version:
@@ -437,6 +474,15 @@ class _Versions(ast.NodeTransformer):
         return node
 
 
+def copied(node):
+    """A copy of a syntax tree; `copy.deepcopy` takes ten times as long."""
+    if isinstance(node, list):
+        return list(map(copied, node))
+    if not isinstance(node, ast.AST):
+        return node
+    return ast.copy_location(type(node)(**{name: copied(value) for name, value in ast.iter_fields(node)}), node)
+
+
 def unversioned(node):
     """The expression as the author wrote it, without versions."""
 
@@ -444,4 +490,4 @@ def unversioned(node):
         def visit_Name(self, name):
             return ast.Name(split(name.id)[0])
 
-    return ast.unparse(Strip().visit(copy.deepcopy(node)))
+    return ast.unparse(Strip().visit(copied(node)))

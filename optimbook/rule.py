@@ -6,9 +6,11 @@
         return param
 
 Positional arguments are the variables: ``param``, ``grad``, the states, and if they are
-named, ``step`` (1 at the first step) and ``first`` (true at a parameter's first step).
+named, ``step`` (1 at the first step), ``first`` (true at a parameter's first step), and
+``rows`` and ``columns`` (of the matrix that a parameter is) and ``precision`` (its dtype's).
 Keyword-only arguments are the hyperparameters; those that an ``if`` decides on are its
-flags. What is returned lives on. A rule without ``param`` is a formula of numbers, such
+flags. One that is named ``matrix`` is a flag that each parameter's shape decides: whether
+it has two dimensions or more. What is returned lives on. A rule without ``param`` is a formula of numbers, such
 as a learning rate that depends on the step.
 """
 
@@ -56,6 +58,7 @@ class Rule:
         defaults: the defaults that the function gives.
         flags: the hyperparameters that an ``if`` decides on.
         fixed: hyperparameters that `bind` has fixed.
+        by_shape: flags that a parameter's shape decides.
         symbols: LaTeX of the rule's own names.
     """
 
@@ -72,6 +75,7 @@ class Rule:
         self.hyperparameters = tuple(n for n in definition.hyperparameters if n not in fixed)
         self.defaults = {n: v for n, v in definition.defaults.items() if n not in fixed}
         self.flags = tuple(n for n in definition.flags if n not in fixed)
+        self.by_shape = definition.shape
         self._lowered = {}
 
     def __call__(self, *args, **kwargs):
@@ -96,11 +100,12 @@ class Rule:
         bound.__module__ = sys._getframe(1).f_globals.get("__name__", __name__)  # where pickle will look for it
         return bound
 
-    def program(self, *, maximize=False, **values):
+    def program(self, *, maximize=False, clipped=False, **values):
         """The straight list of assignments for these flags; a flag that is not given is off (0 or False).
 
         Args:
             maximize: begin with ``grad = -grad``.
+            clipped: begin with ``grad = clip_ * grad``; ``clip_`` is a hyperparameter then.
             values: hyperparameters; those that no ``if`` decides on change nothing.
 
         Raises:
@@ -108,14 +113,14 @@ class Rule:
         """
         self._known(values)
         choice = self._definition.decide({**values, **self.fixed})
-        return self._definition.program(choice, maximize=maximize, name=self.name)
+        return self._definition.program(choice, maximize=maximize, clipped=clipped, name=self.name)
 
-    def lowered(self, *, maximize=False, **values):
+    def lowered(self, *, maximize=False, clipped=False, **values):
         """The program, hoisted and gathered into terms; kept, so that equal flags give the same object."""
         self._known(values)
-        key = self._definition.decide({**values, **self.fixed}), maximize
+        key = self._definition.decide({**values, **self.fixed}), maximize, clipped
         if key not in self._lowered:
-            self._lowered[key] = lower(self._definition.program(key[0], maximize=maximize, name=self.name))
+            self._lowered[key] = lower(self._definition.program(key[0], maximize=maximize, clipped=clipped, name=self.name))
         return self._lowered[key]
 
     def equations(self, **flags):
@@ -146,7 +151,8 @@ class Rule:
         return triton(self.lowered(**flags), dtype)
 
     def _known(self, values):
-        unknown = [n for n in values if n not in self._definition.hyperparameters]
+        known = (*self._definition.hyperparameters, *self._definition.shape)
+        unknown = [n for n in values if n not in known]
         if unknown:
             have = ", ".join(self.hyperparameters)
             raise TypeError(f"rule {self.name!r} has no hyperparameter {unknown[0]!r}; it has: {have}")

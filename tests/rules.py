@@ -7,6 +7,8 @@ from optimbook.lr_scheduler.cosine_annealing_lr import cosine_annealing
 from optimbook.lr_scheduler.lambda_lr import lambda_lr
 from optimbook.optim.adam import adam
 from optimbook.optim.adamw import adamw
+from optimbook.optim.lamb import lamb
+from optimbook.optim.lars import lars
 from optimbook.optim.sgd import sgd
 
 # --------------------------------------------------------------------------------- updates from the literature
@@ -92,16 +94,6 @@ def rprop(param, grad, prev, step_size=0.01, *, etaminus=0.5, etaplus=1.2, small
     return param, prev, step_size
 
 
-@rule
-def lamb(param, grad, exp_avg, exp_avg_sq, step, *, lr=0.01, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=0.01):
-    exp_avg = beta1 * exp_avg + (1 - beta1) * grad
-    exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * grad**2
-    update = exp_avg / (1 - beta1**step) / (sqrt(exp_avg_sq / (1 - beta2**step)) + eps) + weight_decay * param
-    trust = where(norm(param) * norm(update) > 0, norm(param) / norm(update), 1)
-    param = param - lr * trust * update
-    return param, exp_avg, exp_avg_sq
-
-
 # --------------------------------------------------------------------------------- corners of the language
 
 
@@ -111,6 +103,17 @@ def centred(param, grad, square_avg, *, lr=0.01, beta=0.9):
     square_avg = beta * square_avg + (1 - beta) * mean(grad**2)
     param = param - lr * grad / (sqrt(square_avg) + 1e-3)
     return param, square_avg
+
+
+@rule
+def twice_reduced(param, grad, level, *, lr=0.01):
+    """A norm of what another norm has scaled, a mean that is used twice, and a number among them: three passes."""
+    unit = grad / (norm(grad) + 0.1)
+    spread = norm(unit - mean(unit))
+    level = 0.9 * level + 0.1 * mean(abs(param))
+    update = unit * maximum(spread, 0.5) + mean(unit) * param
+    param = param - lr * update / (1 + norm(update) / (1 + level))
+    return param, level
 
 
 @rule
@@ -242,9 +245,15 @@ OTHERS = [
     Case(lion),
     Case(lion, {"weight_decay": 0.1}),
     *(Case(rmsprop, {"momentum": m, "centered": c}) for m in (0, 0.9) for c in (False, True)),
-    *map(Case, (adamax, radam, nadam, asgd, rprop, lamb, centred, compared, powers, waves, bounded, swapped, remembered, copied, reassigned)),
+    *map(Case, (adamax, radam, nadam, asgd, rprop, centred, twice_reduced, compared, powers, waves, bounded, swapped, remembered, copied, reassigned)),
 ]
-UPDATES = PACKAGE + OTHERS
+REDUCING = [
+    Case(lamb, {"adapt_vectors": True, "lr": 0.01}),
+    Case(lamb, {"adapt_vectors": True, "clip": True, "upper": 1.5}),
+    Case(lars, {"adapt_vectors": True, "weight_decay": 0.1, "momentum": 0}),
+    Case(lars, {"adapt_vectors": True, "weight_decay": 0.1, "momentum": 0.9, "clip": True, "nesterov": True}),
+]
+UPDATES = PACKAGE + OTHERS + REDUCING
 SCHEDULES = [
     Case(cosine_annealing, {"base_lr": 0.1, "T_max": 30, "eta_min": 0.001}),
     Case(warmup, {"base_lr": 0.1, "T_max": 30}),

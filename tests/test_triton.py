@@ -8,12 +8,14 @@ from array import array
 
 import pytest
 import torch
-from rules import UPDATES, Case, adam, lamb, lambda_lr, sgd
+from rules import UPDATES, Case, adam, lambda_lr, sgd
 
 from optimbook import abs, maximum, mean, minimum, norm, rule, sign, where  # noqa: A004
 from optimbook.engine import cuda
 from optimbook.engine.cache import CannotBuild
+from optimbook.forms.passes import names
 from optimbook.forms.triton import number_arguments, triton, triton_numbers
+from optimbook.optim.adafactor import adafactor
 
 needs_triton = pytest.mark.skipif(cuda._missing() is not None, reason=str(cuda._missing()))
 STEPS = 100
@@ -44,7 +46,7 @@ def raised(param, grad):
     return param
 
 
-CASES = [c for c in [*UPDATES, Case(counted)] if not c.reduces]
+CASES = [*UPDATES, Case(counted)]
 
 
 def interpreted(*arguments):
@@ -186,14 +188,14 @@ def test_on_a_gpu():
 @interpreted("launches")
 def test_one_launch(_):
     """Any number of tensors, of groups with numbers of their own, takes one launch a step; the tables go only if they changed."""
-    launches, run = [], type(cuda._kernel(triton, sgd.lowered(), torch.float32, torch.float32)).run
+    launches, run = [], type(cuda._scope(triton, sgd.lowered(), torch.float32, torch.float32)["sgd_step"]).run
 
     def counting(kernel, *arguments, **options):
         launches.append(kernel.fn.__name__) if not options["warmup"] else None
         return run(kernel, *arguments, **options)
 
     walk = Walk(Case(sgd), [5] * 40, torch.float32)
-    type(walk.kernel.step).run = counting
+    type(walk.kernel.passes[0][0]).run = counting
     before, grads = torch.stack(walk.tensors["param"]), torch.ones(40, 5)
     for grad in walk.tensors["grad"]:
         grad.fill_(1)
@@ -309,16 +311,19 @@ def wide(ptx, access):
 
 
 def check_wide(case, *dtypes):
+    """Every pass moves 128 bits at a time, each tensor once: in the loop over whole blocks, and not in the one that takes any address."""
     lowered = case.rule.lowered(**case.values)
     block = cuda.WARPS * 32 * 16 // min(torch_dtype.itemsize for torch_dtype in dtypes)
     source = triton(lowered, *(cuda.DTYPES[d] for d in dtypes))
-    ptx, said = built(source, f"{case.rule.name}_step", ["*i64", "*i64", "*i64", "*fp64", "i32"], BLOCK=block)
-    # Once per tensor: in the loop over whole blocks, and not in the one that takes any address.
-    loads, stores = len(re.findall(r"tl\.load\(\w+, mask_\)", source)), source.count("tl.store(")
     moves = [block * d.itemsize // (cuda.WARPS * 32 * 16) for d in dtypes]
-    assert loads * min(moves) <= wide(ptx, "ld") <= loads * max(moves)
-    assert stores * min(moves) <= wide(ptx, "st") <= stores * max(moves)
-    assert " 0 bytes spill stores, 0 bytes spill loads" in said, said
+    sums = ["*fp64", "*fp64"] if lowered.has_reductions else []
+    for name in names(lowered):
+        ptx, said = built(source, name, ["*i64", "*i64", "*i64", "*fp64", "i32", *sums], BLOCK=block)
+        body = source.split(f"def {name}_block")[1].split("@triton.jit")[0]
+        loads, stores = len(re.findall(r"tl\.load\(\w+, mask_\)", body)), body.count("tl.store(")
+        assert loads * min(moves) <= wide(ptx, "ld") <= loads * max(moves), name
+        assert stores * min(moves) <= wide(ptx, "st") <= stores * max(moves), name
+        assert " 0 bytes spill stores, 0 bytes spill loads" in said, said
     return ptx
 
 
@@ -355,14 +360,14 @@ def test_numbers_compile(case):
 # ------------------------------------------------------------------------------------------- what it cannot do
 
 
-def test_norms_are_refused():
-    with pytest.raises(CannotBuild, match="lamb.*norm or a mean"):
-        cuda.TritonKernel(lamb.lowered(), torch.float32, [1], "cpu")
+def test_rows_are_refused():
+    with pytest.raises(CannotBuild, match="adafactor.*rows, columns or whole tensors"):
+        cuda.TritonKernel(adafactor.lowered(matrix=True), torch.float32, [1], "cpu")
 
 
 def test_python_functions_are_refused():
     with pytest.raises(CannotBuild, match="lr_lambda.*Python function"):
-        cuda._kernel(triton_numbers, lambda_lr.lowered(), torch.float32)
+        cuda._scope(triton_numbers, lambda_lr.lowered(), torch.float32)
 
 
 def test_why_not(monkeypatch):

@@ -16,10 +16,12 @@ from functools import cache
 
 import torch
 
-from ..forms.c import Unsupported
+from ..forms.lower import Unsupported
+from ..forms.passes import names, passes
 from ..forms.triton import number_arguments, triton, triton_numbers
 from . import states, tensors
 from .cache import CannotBuild
+from .numbers import random_seed
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 WARPS = 8  # of 32 threads, that work as one program
@@ -55,14 +57,16 @@ def _missing():
     return None
 
 
-def can_take(member, lowered, on_device):
+def can_take(member, on_device):
     """Whether a member can go by Triton, with its number states on the device or on the CPU."""
     param = member.param
     return (
-        param.dtype in DTYPES
+        {param.dtype, member.state_dtype} <= DTYPES.keys()
+        and not (on_device and member.stochastic)  # a CUDA graph would round alike each time
+        and member.lowered.fusable
         and why_not(param.device) is None
-        and tensors.can_read(member, lowered)
-        and (on_device or states.can_read(member, lowered))
+        and tensors.can_read(member)
+        and (on_device or states.can_read(member))
     )
 
 
@@ -89,23 +93,40 @@ def load(source):
 
 
 @cache
-def _kernel(form, lowered, *dtypes):
-    """The kernel that a printed form of a program defines.
+def _scope(form, lowered, *dtypes, **how):
+    """What a printed form of a program defines.
 
     Raises:
         CannotBuild: the program has no such form.
     """
     try:
-        source = form(lowered, *map(DTYPES.get, dtypes))
+        return load(form(lowered, *map(DTYPES.get, dtypes), **how))
     except Unsupported as reason:
         raise CannotBuild(str(reason)) from None
-    return load(source)[f"{lowered.program.name}_{'step' if form is triton else 'numbers'}"]
+
+
+# What a tensor's programs have summed, added up in order: one program per tensor.
+GATHER = """
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def gather(partial, reduced, first, slot, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
+    tensor = tl.program_id(0)
+    start, stop = tl.load(first + tensor), tl.load(first + tensor + 1)
+    total = tl.zeros((BLOCK,), tl.float64)
+    for at in range(start, stop, BLOCK):
+        chunk = at + tl.arange(0, BLOCK)
+        total += tl.load(partial + WIDTH * chunk + slot, chunk < stop, 0.0)
+    tl.store(reduced + WIDTH * tensor + slot, tl.sum(total))
+"""
 
 
 class TritonKernel:
     """A program over a set of tensors. Their sizes go to the device once, everything else follows each step."""
 
-    def __init__(self, lowered, dtype, sizes, device, state_dtype=None):
+    def __init__(self, lowered, dtype, sizes, device, state_dtype=None, stochastic=False):
         """Builds the kernel, so that no step fails half done.
 
         Args:
@@ -114,24 +135,44 @@ class TritonKernel:
             sizes: elements of each parameter.
             device: where they are.
             state_dtype: of tensor states, if another.
+            stochastic: round bfloat16 parameters by chance.
 
         Raises:
             CannotBuild: the program has no Triton form, or Triton cannot build it here.
         """
         self.lowered, self.device, self.tensors = lowered, torch.device(device), len(sizes)
-        self.step = _kernel(triton, lowered, dtype, state_dtype or dtype)
-        chunks = array("q")
+        self.stochastic = stochastic and dtype == torch.bfloat16
+        scope = _scope(triton, lowered, dtype, state_dtype or dtype, stochastic=self.stochastic)
+        self.passes = [(scope[name], part.reductions) for name, part in zip(names(lowered), passes(lowered).passes)]
+        chunks, first = array("q"), array("q", [0])
         for tensor, size in enumerate(sizes):
             for start in range(0, size, CHUNK):
                 chunks.extend((tensor, start, min(start + CHUNK, size)))
+            first.append(len(chunks) // 3)
         self.programs = len(chunks) // 3
+        self.sums = self._room(sizes, first)
         self.chunks = _int64(chunks).to(self.device)
         self.rows = torch.arange(self.tensors, device=self.device)
         self.numbers = torch.empty(self.tensors * len(lowered.coefficients), dtype=torch.float64, device=self.device)
         self.sent, self.work_out, self.captured = None, None, []
         smallest = min(dtype.itemsize, (state_dtype or dtype).itemsize)
         self.options = {"BLOCK": WARPS * 32 * 16 // smallest, "num_warps": WARPS}  # each thread moves 16 bytes at once
-        self._build(self.step, self.chunks, self.rows, self.rows, self.numbers, self.tensors, **self.options)
+        for kernel, _ in self.passes:
+            self._build(kernel, self.chunks, self.rows, self.rows, self.numbers, self.tensors, *self._more(), **self.options)
+
+    def _more(self):
+        """What only some programs are given: room for sums, a seed."""
+        return (*self.sums[:2], *((random_seed(),) if self.stochastic else ()))
+
+    def _room(self, sizes, first):
+        """For norms and means: per tensor its size and its sums, per program its part of them, and each tensor's first program."""
+        self.reductions = passes(self.lowered).reductions
+        if not self.reductions:
+            return ()
+        reduced = torch.zeros(self.tensors, 1 + len(self.reductions), dtype=torch.float64)
+        reduced[:, 0] = torch.tensor(sizes, dtype=torch.float64)
+        partial = torch.zeros(self.programs, 1 + len(self.reductions), dtype=torch.float64)
+        return reduced.to(self.device), partial.to(self.device), _int64(first).to(self.device)
 
     def launch(self, pointers, rows, numbers):
         """Updates every tensor once.
@@ -163,7 +204,7 @@ class TritonKernel:
         """
         pointers, states, groups, hyper, given = self._send(pointers, states, groups, array("d", hyperparameters), array("d", given))
         hyper, given = hyper.view(torch.float64), given.view(torch.float64)
-        work_out = _kernel(triton_numbers, self.lowered, dtype)
+        work_out = _scope(triton_numbers, self.lowered, dtype)[f"{self.lowered.program.name}_numbers"]
         arguments = states, given, groups, hyper, self.numbers, self.tensors
         if work_out is not self.work_out:
             self._build(work_out, *arguments, BLOCK=TENSORS)
@@ -175,9 +216,19 @@ class TritonKernel:
         self._update(pointers, self.rows, self.numbers)
 
     def _update(self, pointers, rows, numbers):
-        if self.programs:
-            with self._current():
-                self.step[self.programs,](self.chunks, pointers, rows, numbers, self.tensors, **self.options)
+        if not self.programs:
+            return
+        more = self._more()
+        with self._current():
+            for kernel, sums in self.passes:
+                kernel[self.programs,](self.chunks, pointers, rows, numbers, self.tensors, *more, **self.options)
+                for reduction in sums:
+                    self._gather(1 + self.reductions.index(reduction))
+
+    def _gather(self, slot):
+        reduced, partial, first = self.sums
+        gather = load(GATHER)["gather"]
+        gather[self.tensors,](partial, reduced, first, slot, WIDTH=1 + len(self.reductions), BLOCK=TENSORS)
 
     def _send(self, *arrays):
         """The arrays on the device, in one copy that nobody waits for, or none if nothing has changed."""
@@ -213,16 +264,17 @@ class Kernels:
         Raises:
             CannotBuild: see `TritonKernel`.
         """
-        self.tensors = tensors.Tensors(members, groups)
+        self.tensors = tensors.Tensors(members)
         self.members = self.tensors.members
-        self.numbers = self._numbers(groups)
+        self.numbers = self._numbers()
         self.kernels = []
         for lowered, first, last in self.tensors.blocks:
-            param = self.members[first].param
-            self.kernels.append(TritonKernel(lowered, param.dtype, self.tensors.sizes[first:last], param.device))
+            member = self.members[first]
+            like = member.param.dtype, self.tensors.sizes[first:last], member.param.device
+            self.kernels.append(TritonKernel(lowered, *like, member.state_dtype, member.stochastic))
 
-    def _numbers(self, groups):
-        return states.NumberStates(self.members, self.tensors.lowered, groups)
+    def _numbers(self):
+        return states.NumberStates(self.members)
 
     def prepare(self, grads, groups, plain):
         """Reads where everything is and works the numbers out; changes nothing; False if the plan must be made anew."""
@@ -250,7 +302,7 @@ class Kernels:
 class DeviceKernels(Kernels):
     """The same with ``step`` on the device: nothing is read back, so that a CUDA graph can hold the step."""
 
-    def _numbers(self, groups):
+    def _numbers(self):
         return None
 
     def prepare(self, grads, groups, plain):
@@ -277,7 +329,7 @@ class DeviceKernels(Kernels):
                         on_device[len(hyperparameters)] = value
                     hyperparameters.append(self.plain[index].get(name, 0.0))
             rows = array("q", [used.index(m.group) for m in members])
-            given = [float(m.first) for _ in number_arguments(program)[1] for m in members]
+            given = [float(getattr(m, n)) for n in number_arguments(program)[1] for m in members]
             kernel.launch_on_device(pointers, addresses, rows, hyperparameters, given, on_device)
         self.tensors.release()
 

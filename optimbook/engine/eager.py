@@ -8,13 +8,18 @@ from operator import attrgetter
 import torch
 
 from ..forms import torch as form
+from ..language import CLIP
 from .members import tensor_states
+from .numbers import engine_numbers
+from .sharded import across
 from .states import number_states_of
+
+MOST = 2**18, 2**24  # elements in a portion, on a CPU (so that temporaries stay in its cache) and elsewhere
 
 
 @cache
-def _compiled(lowered, spelling):
-    scope = {"torch": torch}
+def compiled(lowered, spelling):
+    scope = {"torch": torch, **lowered.program.functions}
     source = getattr(form, spelling)(lowered)
     exec(compile(source, f"<{spelling} form of {lowered.program.name}>", "exec"), scope)
     return scope["step"]
@@ -23,15 +28,14 @@ def _compiled(lowered, spelling):
 class Eager:
     """Members that go by foreach or by the loop."""
 
-    def __init__(self, members, groups, spelling):
-        self.members, self.spelling = members, spelling
-        self.states = number_states_of(members, [groups[m.group].lowered for m in members], groups)
-        self.names = [tensor_states(groups[m.group].lowered.program) for m in members]
+    def __init__(self, members, spelling, asked=False):
+        self.members, self.spelling, self.asked = members, spelling, asked
+        self.states = number_states_of(members)
+        self.names = [tensor_states(m.lowered.program) for m in members]
         self.kept, self.row = self._tensor_states(), None
 
     def prepare(self, groups, plain):
         """Works the numbers out; changes nothing; False if a state is not what it was."""
-        self.groups = groups
         kept = all(map(operator.is_, self._tensor_states(), self.kept))
         return kept and self.states.look(groups, plain)
 
@@ -43,7 +47,7 @@ class Eager:
             self.row = self.states.row
             self.buckets = self._buckets()
         for row, members in self.buckets:
-            self.step(self.groups[members[0].group].lowered, members, self.states.coefficients[row])
+            self.step(members[0].lowered, members, self.states.coefficients[row])
         self.states.write()
 
     def _buckets(self):
@@ -51,17 +55,49 @@ class Eager:
         buckets = defaultdict(list)
         for member, row in zip(self.members, self.row):
             alone = id(member) if self.spelling == "loop" else None
-            buckets[row, member.param.device, member.param.dtype, alone].append(member)
-        return [(row, members) for (row, *_), members in buckets.items()]
+            buckets[row, member.param.device, member.param.dtype, type(member.param), alone].append(member)
+        return [(row, part) for (row, *_), members in buckets.items() for part in self._portions(members)]
+
+    def _portions(self, members):
+        """Foreach holds temporaries for all its tensors at once; unless it was asked for, no more than a portion's."""
+        if self.spelling != "foreach" or self.asked:
+            return [members]
+        most = MOST[members[0].param.device.type != "cpu"]
+        portions, room = [], 0
+        for member in members:
+            if not portions or member.param.numel() > room:
+                portions.append([])
+                room = most
+            portions[-1].append(member)
+            room -= member.param.numel()
+        return portions
 
     def step(self, lowered, members, numbers):
         columns = [_column(members, name) for name in lowered.program.tensors]
-        function = _compiled(lowered, self.spelling)
-        if self.spelling == "foreach":
-            function(*columns, numbers)
-        else:
-            for tensors in zip(*columns):
-                function(*tensors, numbers)
+        function = compiled(lowered, self.spelling)
+        with across(members):
+            if self.spelling == "foreach":
+                function(*columns, numbers)
+            else:
+                for tensors in zip(*columns):
+                    function(*tensors, numbers)
+
+
+class Rows(Eager):
+    """Members whose gradients are sparse: the loop, over the rows that each gradient has."""
+
+    def __init__(self, members):
+        super().__init__(members, "loop")
+
+    def step(self, lowered, members, numbers):
+        (member,) = members
+        grad = member.grad.coalesce()  # an update is not linear, so no row may come twice
+        at, real = tuple(grad.indices()), torch.view_as_real if grad.is_complex() else lambda t: t
+        whole = {n: member.param if n == "param" else member.state[n] for n in lowered.program.tensors if n != "grad"}
+        rows = {"grad": grad.values(), **{n: t[at].to(grad.dtype) for n, t in whole.items()}}
+        compiled(lowered, "loop")(*(real(rows[n]) for n in lowered.program.tensors), numbers)
+        for name, tensor in whole.items():
+            tensor[at] = rows[name].to(tensor.dtype)
 
 
 def _column(members, name):
@@ -76,9 +112,10 @@ def _column(members, name):
 class Called:
     """Members for which the rule itself is called on tensors, numbers among them.
 
-    This keeps the graph (``differentiable``), and it reads ``step`` and ``lr`` where they
-    are (``capturable``). States are given new tensors under autograd, since what it has
-    saved must not change; otherwise they are written in place.
+    This keeps the graph (``differentiable``), reads ``step`` and ``lr`` where they are
+    (``capturable``), and works in the wider dtype where parameter and states have two.
+    States are given new tensors under autograd, since what it has saved must not change;
+    otherwise they are written in place.
     """
 
     def __init__(self, rule, members, groups):
@@ -93,25 +130,43 @@ class Called:
             self.step(member, self.groups[member.group])
 
     def step(self, member, group):
-        real = torch.view_as_real if member.param.is_complex() else lambda t: t
-        program, state = group.lowered.program, member.state
+        is_complex, dtype = member.param.is_complex(), _wide(member)
+        real = torch.view_as_real if is_complex else lambda t: t.to(dtype)
+        program, state = member.lowered.program, member.state
         numbers = [n for n in program.states if n in program.numbers]
         if "step" in numbers:
             state["step"] = state["step"] + 1 if group.flag("differentiable") else state["step"].add_(1)
         given = {n: state[n] if n in numbers else real(state[n]) for n in program.states}
         given["param"] = real(member.param).clone()
         given["grad"] = real(-member.grad if group.flag("maximize") else member.grad)
-        given["first"] = member.first
-        hyperparameters = {n: group.hyperparameters[n] for n in self.rule.hyperparameters}
+        if CLIP in group.hyperparameters:
+            given["grad"] = given["grad"] * group.hyperparameters[CLIP]
+        given |= engine_numbers(member)
+        shape = dict.fromkeys(self.rule.by_shape, member.param.dim() >= 2)
+        hyperparameters = {n: group.hyperparameters[n] for n in self.rule.hyperparameters} | shape
         results = self.rule(*(given.get(n) for n in self.rule.variables), **hyperparameters)
         results = dict(zip(self.rule.returns, results if isinstance(results, tuple) else (results,)))
-        real(member.param).copy_(results["param"])
+        new = scattered(results["param"]) if member.stochastic else results["param"]
+        (torch.view_as_real(member.param) if is_complex else member.param).copy_(new)
         for name in program.states:
             if name != "step":
-                self.keep(state, name, results[name], member.param.is_complex() and name not in numbers, group)
+                self.keep(state, name, results[name], is_complex and name not in numbers, group)
 
     def keep(self, state, name, value, is_complex, group):
         if not group.flag("differentiable"):
             (torch.view_as_real(state[name]) if is_complex else state[name]).copy_(value)
         else:
             state[name] = torch.view_as_complex(value) if is_complex else value
+
+
+def _wide(member):
+    """The dtype in which to work: what is rounded by chance must come from float32."""
+    dtype = torch.promote_types(member.param.dtype, member.state_dtype)
+    return torch.promote_types(dtype, torch.float32) if member.stochastic else dtype
+
+
+def scattered(x):
+    """Float32 numbers as bfloat16, up or down by chance, so that the mean is kept."""
+    bits = x.contiguous().view(torch.int32)
+    rounded = (bits + torch.randint_like(bits, 2**16)) & ~0xFFFF
+    return torch.where(x.isnan(), x, rounded.view(torch.float32)).to(torch.bfloat16)

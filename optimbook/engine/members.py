@@ -3,13 +3,15 @@
 Everything that no path can take is refused here, before anything changes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch.optim.optimizer import _get_capturable_supported_devices, _get_scalar_dtype
 
 from ..forms.lower import Leaf
 from ..language import Kind
+from .numbers import plain_number
+from .sharded import is_sharded, whole
 
 
 @dataclass(slots=True)
@@ -20,8 +22,18 @@ class Member:
     grad: torch.Tensor  # of the present step
     state: dict
     group: int
+    lowered: object  # the program that its group and its shape choose
     first: bool
-    densify: bool  # whether each step's gradient is sparse, and the program needs it dense
+    sparse: str | None  # how each step's sparse gradient is taken: as it is "kept", made "dense", for its "rows"; None: dense, or refused
+    rows: int  # of the matrix that the parameter is taken as
+    columns: int
+    state_dtype: torch.dtype
+    stochastic: bool  # whether the parameter is rounded by chance
+    whole: "Member | None" = None  # of which this is a process's own shard
+
+    @property
+    def precision(self):
+        return torch.finfo(self.param.dtype).eps
 
 
 @dataclass(slots=True)
@@ -30,7 +42,20 @@ class Group:
 
     options: dict
     hyperparameters: dict  # by the rule's names, as given: numbers or tensors
-    lowered: object
+    programs: tuple  # for parameters of less than two dimensions, and for the others
+    plain: dict = field(default_factory=dict)  # the hyperparameters as finite numbers, without those that must stay tensors
+    key: tuple = ()  # what a plan depends on; the values of hyperparameters are not part of it
+
+    @classmethod
+    def read(cls, options, hyperparameters, programs, name):
+        group = cls(options, hyperparameters, programs)
+        group.plain = {n: plain_number(n, v, name) for n, v in hyperparameters.items() if not group.keeps(v)}
+        group.key = (*map(id, programs), *(options.get(n) for n in ("fused", "foreach", "capturable", "differentiable")))
+        return group
+
+    def lowered(self, param):
+        """The program for a parameter."""
+        return self.programs[param.dim() >= 2]
 
     def flag(self, name):
         return bool(self.options.get(name))
@@ -39,26 +64,44 @@ class Group:
         """Whether a hyperparameter stays a tensor: autograd or a CUDA graph wants it so."""
         return isinstance(value, torch.Tensor) and (self.flag("differentiable") or self.flag("capturable"))
 
-    @property
-    def key(self):
-        """What a plan depends on; the values of hyperparameters are not part of it."""
-        options = self.options
-        return (id(self.lowered), *(options.get(n) for n in ("fused", "foreach", "capturable", "differentiable")))
-
 
 def gather(optimizer, grads, groups):
     """The parameters that have gradients, in order."""
     grads, members = iter(grads), []
-    for index, group in enumerate(optimizer.param_groups):
-        for param in group["params"]:
+    for index, options in enumerate(optimizer.param_groups):
+        for param in options["params"]:
             grad = next(grads)
             if grad is not None:
-                state = optimizer.state.get(param, {})  # kept in the optimizer only once there is something in it
-                program = groups[index].lowered.program
-                first = "first" in program.variables and any(state.get(n) is None for n in program.states)
-                densify = grad.layout == torch.sparse_coo and optimizer.densifies and not _is_descent(groups[index].lowered)
-                members.append(Member(param, grad, state, index, first, densify))
+                members.append(member(optimizer, param, grad, index, groups[index]))
     return members
+
+
+def member(optimizer, param, grad, index, group):
+    """A parameter of the group at an index, as the engine sees it."""
+    state = optimizer.state.get(param, {})  # kept in the optimizer only once there is something in it
+    lowered = group.lowered(param)
+    rows, columns = optimizer._matrix(param, group.options)
+    return Member(
+        param=param,
+        grad=grad,
+        state=state,
+        group=index,
+        lowered=lowered,
+        first="first" in lowered.program.variables and any(state.get(n) is None for n in lowered.program.states),
+        sparse=_sparse(grad, lowered, optimizer),
+        rows=rows,
+        columns=columns,
+        state_dtype=optimizer.state_dtype if optimizer.state_dtype and param.is_floating_point() else param.dtype,
+        stochastic=optimizer.stochastic_rounding and param.dtype == torch.bfloat16,
+    )
+
+
+def _sparse(grad, lowered, optimizer):
+    if grad is None or grad.layout != torch.sparse_coo:
+        return None
+    if _is_descent(lowered):
+        return "kept"
+    return None if optimizer.sparse == "rows" and lowered.has_reductions else optimizer.sparse
 
 
 def _is_descent(lowered):
@@ -81,7 +124,10 @@ def check(member, group, optimizer):
     if group.flag("fused") and not (param.is_floating_point() and param.device.type in ("cpu", "cuda")):
         raise RuntimeError("`fused=True` requires all the params to be floating point Tensors of supported devices: "
                            f"['cpu', 'cuda'] but {param.dtype} and {param.device.type}")  # fmt: skip
-    if grad.layout != torch.strided and not (member.densify or _is_descent(group.lowered)):
+    refusal = optimizer._refusal(param, group.options)
+    if refusal:
+        raise RuntimeError(refusal)
+    if grad.layout != torch.strided and not member.sparse:
         raise RuntimeError(optimizer.no_sparse.format(name=name))
     if grad.layout != torch.strided and group.flag("fused"):
         raise RuntimeError(f"`_fused_{name.lower()}` does not support sparse gradients")
@@ -93,39 +139,54 @@ def check(member, group, optimizer):
         raise RuntimeError(f"{name}: a parameter is {param.dtype} and its gradient {grad.dtype}; give both one dtype")
     if any(n > 1 and s == 0 for n, s in zip(param.shape, param.stride() if param.layout == torch.strided else ())):
         raise RuntimeError(f"{name}: a parameter of shape {tuple(param.shape)} is expanded: its elements share memory; clone it")
-    for state in tensor_states(group.lowered.program):
+    for state in tensor_states(member.lowered.program):
         value = member.state.get(state)
-        if value is not None and (value.shape, value.dtype, value.device) != (param.shape, param.dtype, param.device):
-            raise RuntimeError(f"{name}: state {state!r} is {value.dtype} of shape {tuple(value.shape)} on {value.device}, and its parameter "
-                               f"{param.dtype} of shape {tuple(param.shape)} on {param.device}; move or convert both")  # fmt: skip
+        shape = shape_of(param, member.lowered.program.variables[state])
+        if value is not None and (value.shape, value.dtype, value.device) != (shape, member.state_dtype, param.device):
+            is_, its = (f"{t.dtype} of shape {tuple(t.shape)} on {t.device}" for t in (value, param))
+            raise RuntimeError(f"{name}: state {state!r} is {is_}, and its parameter {its}; move or convert both")
     if grad.shape != param.shape:
         raise RuntimeError(f"{name}: a parameter has shape {tuple(param.shape)} and its gradient {tuple(grad.shape)}")
     if group.flag("capturable") and param.device.type not in _get_capturable_supported_devices():
-        raise AssertionError(f"If capturable=True, params and state_steps must be on supported devices: {_get_capturable_supported_devices()}.")
-    if group.flag("foreach") and isinstance(group.options.get("lr"), torch.Tensor) and not group.options.get("capturable", True):
-        raise RuntimeError("lr as a Tensor is not supported for capturable=False and foreach=True")
+        devices = _get_capturable_supported_devices()
+        raise AssertionError(f"If capturable=True, {optimizer.captured} must be on supported devices: {devices}.")
+    if group.flag("foreach") and group.flag("differentiable"):
+        raise AssertionError("_foreach ops don't support autograd")
 
 
 def new_state(optimizer, member, group):
     """The states that a parameter should have and has not, as tensors."""
-    rule, param, program = optimizer.rule, member.param, group.lowered.program
+    param, program = member.param, member.lowered.program
     if group.flag("differentiable") and getattr(member.state.get("step"), "requires_grad", False):
         raise RuntimeError("`requires_grad` is not supported for `step` in differentiable mode")
     missing = [n for n in program.states if member.state.get(n) is None]
     state = {}
     for name in sorted(missing, key=lambda n: n not in program.numbers):
-        start = rule.defaults.get(name) or 0
+        start = optimizer._start(name, param, group.options)
         if program.variables[name] == Kind.NUMBER:
             on_device = group.flag("capturable") or group.flag("fused")
             device = param.device if on_device else "cpu"
             state[name] = torch.tensor(float(start), dtype=_get_scalar_dtype(name == "step" and group.flag("fused")), device=device)
+        elif program.variables[name] == Kind.TENSOR:
+            state[name] = torch.full_like(param, start, dtype=member.state_dtype, memory_format=torch.preserve_format, requires_grad=False)
         else:
-            state[name] = torch.full_like(param, start, memory_format=torch.preserve_format, requires_grad=False)
+            new = param.detach().new_full(shape_of(param, program.variables[name]), start, dtype=member.state_dtype)
+            state[name] = whole(new) if is_sharded(param) else new
     return state
 
 
+def shape_of(param, kind):
+    """The shape of a state of this kind."""
+    shape = list(param.shape)
+    if kind == Kind.ROW:
+        shape[-1] = 1
+    if kind == Kind.COLUMN:
+        shape[-2] = 1
+    return torch.Size(shape)
+
+
 def tensor_states(program):
-    """Names of the states that are tensors of the parameter's shape."""
+    """Names of the states that are tensors: of the parameter's shape, or one number per row or column."""
     return [n for n in program.tensors if n not in ("param", "grad")]
 
 

@@ -4,27 +4,37 @@ import math
 
 import torch
 
-from ..language import Kind
+from ..language import ENGINE, Kind
 
 
 class Numbers:
-    """The hoisted numbers of a step: one row for each distinct (group, first, number states).
+    """The hoisted numbers of a step: one row for each distinct (program, group, engine's numbers, number states).
 
     Parameters that miss a gradient fall behind in ``step``; they get a row of their own.
     """
 
-    def __init__(self, members, groups, values):
+    def __init__(self, members, values):
         """``values``: per number state a list over the members, as they stand before the step; 0 where a program has none."""
-        self.names = number_states(groups)
-        self.groups, self.rows, found = [], [], {}
+        self.names = number_states(members)
+        self.rows, self.kinds, found = [], [], {}
         self.states = []  # per row, the number states before the step
         for i, member in enumerate(members):
-            key = (member.group, member.first, *(column[i] for column in values))
+            given = engine_numbers(member)
+            before = [column[i] for column in values]
+            key = (id(member.lowered), member.group, *given.values(), *before)
             if key not in found:
                 found[key] = len(found)
-                self.groups.append((member.group, member.first))
-                self.states.append(list(key[2:]))
+                self.kinds.append((member.lowered, member.group, *self._places(member.lowered.program, given)))
+                self.states.append(before)
             self.rows.append(found[key])
+
+    def _places(self, program, given):
+        """Where a program's numbers come from (a state's place and what to add to it, or None and the number), and where they go."""
+        states = {name: i for i, name in enumerate(self.names)}
+        numbers = program.numbers
+        come = [(None, given[n]) if n in given else (states[n], int(n == "step")) for n in numbers]
+        go = [numbers.index(n) if n in numbers else None for n in self.names]
+        return come, go
 
     def work_out(self, groups, plain):
         """Per row: the number states after the step, and the coefficients.
@@ -32,29 +42,29 @@ class Numbers:
         ``plain`` has each group's hyperparameters as numbers.
         """
         after, coefficients = [], []
-        for (index, first), before in zip(self.groups, self.states):
-            lowered = groups[index].lowered
-            scope = {n: v for n, v in zip(self.names, before) if n in lowered.program.numbers}
-            scope["first"] = first
-            if "step" in scope:
-                scope["step"] += 1
-            arguments = {n: scope[n] for n in lowered.program.numbers}
-            arguments |= {n: plain[index][n] for n in lowered.program.hyperparameters}
+        for (lowered, group, come, go), before in zip(self.kinds, self.states):
+            numbers = [more if place is None else before[place] + more for place, more in come]
+            hyperparameters = [plain[group][n] for n in lowered.program.hyperparameters]
             try:
-                new, row = lowered.numbers(*arguments.values())
+                new, row = lowered.numbers(*numbers, *hyperparameters)
             except (ArithmeticError, ValueError) as error:
-                given = ", ".join(f"{n}={v}" for n, v in arguments.items())
-                raise ValueError(f"rule {lowered.program.name!r} cannot be worked out for {given}: {error}") from error
-            scope.update(zip(lowered.program.numbers, new))
-            after.append([scope.get(n, 0.0) for n in self.names])
+                names = (*lowered.program.numbers, *lowered.program.hyperparameters)
+                shown = ", ".join(f"{n}={v}" for n, v in zip(names, (*numbers, *hyperparameters)))
+                raise ValueError(f"rule {lowered.program.name!r} cannot be worked out for {shown}: {error}") from error
+            after.append([0.0 if place is None else new[place] for place in go])
             coefficients.append(row)
         return after, coefficients
 
 
-def number_states(groups):
-    """Names of the states that are one number per parameter, over all groups."""
-    names = {n: None for g in groups for n in g.lowered.program.states if g.lowered.program.variables.get(n) == Kind.NUMBER}
-    return list(names)
+def engine_numbers(member):
+    """What the engine itself tells a program of a parameter: numbers that are no states."""
+    return {n: getattr(member, n) for n in ENGINE if n != "step" and n in member.lowered.program.variables}
+
+
+def number_states(members):
+    """Names of the states that are one number per parameter, over all members."""
+    programs = {id(m.lowered): m.lowered.program for m in members}.values()
+    return list(dict.fromkeys(n for p in programs for n in p.states if p.variables.get(n) == Kind.NUMBER))
 
 
 def plain_number(name, value, optimizer):
@@ -73,3 +83,8 @@ def plain_number(name, value, optimizer):
     if not math.isfinite(value):
         raise ValueError(f"{optimizer}: {name} must be finite, and is {value}")
     return value
+
+
+def random_seed():
+    """From torch's own generator, so that `torch.manual_seed` decides."""
+    return int(torch.randint(2**31, ()))

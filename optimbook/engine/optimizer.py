@@ -1,37 +1,67 @@
 """Optimizers made of rules, with the interface, the checkpoints and the manners of `torch.optim`."""
 
+import functools
 import inspect
+import math
 import sys
 
 import torch
-from torch.optim.optimizer import _to_scalar, _use_grad_for_differentiable
+from torch.nn.utils import get_total_norm
+from torch.optim.optimizer import _to_scalar
 
-from ..language import Kind
+from ..language import CLIP, Kind
 from .lookup import present
-from .members import Group, numbers_to_tensors
-from .numbers import plain_number
+from .members import Group, member, new_state, numbers_to_tensors
 from .plan import Plan
 
 ENGINE = {"maximize": False, "foreach": None, "capturable": False, "differentiable": False, "fused": None}
+UNFUSED = tuple(n for n in ENGINE if n != "fused")  # what torch's classes without a fused path take
+EXTRAS = {"max_grad_norm": None, "stochastic_rounding": False, "state_dtype": None}  # what every optimizer takes and torch's do not
+NAMES = ("params", "param_names", "name")  # what stands in a group and is no option
+PLAIN = {int, float, bool, str, type(None)}
 PLANS = 8  # kept per optimizer, one for each set of parameters that had gradients together
 
 
 class Optimizer(torch.optim.Optimizer):
     """Runs a rule over parameter groups. Make a subclass with `optimizer`.
 
+    Every subclass also takes, by keyword, and has as attributes that may be changed at any time:
+
+    Args:
+        max_grad_norm: clip by the Euclidean norm of all gradients of all groups, as `torch.nn.utils.clip_grad_norm_` does,
+            but within the step: the gradients stay as they are, and are read once less. None: never.
+        stochastic_rounding: round bfloat16 parameters up or down by chance, so that small updates count in the mean.
+            Other dtypes are rounded as ever.
+        state_dtype: dtype of the tensor states, such as ``torch.bfloat16`` beside float32 parameters; None: the parameter's.
+
+    These three are no part of a parameter group, and so of no checkpoint.
+
     Class attributes:
         rule: the update.
         packed: arguments that hold several hyperparameters, such as ``{"betas": ("beta1", "beta2")}``.
-        densifies: whether a sparse gradient is made dense where the program needs that, instead of refused.
-        no_sparse: what to say when one is refused.
+        sparse: how a sparse gradient is taken that cannot be added as it is: made dense (``"dense"``), for the rows that
+            it has (``"rows"``), or not at all (None).
+        no_sparse: what to say then.
+        lr_error: what to say of a learning rate that is negative or not finite.
+        captured: what `capturable` wants on the device, in torch's words.
     """
 
     rule = None
     packed = {}
-    densifies = False
+    sparse = None
     no_sparse = "{name} does not support sparse gradients"
+    lr_error = "Invalid learning rate: {}"
+    captured = "params and state_steps"
+    max_grad_norm, stochastic_rounding, state_dtype = EXTRAS.values()
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = _taking_extras(cls.__init__)
 
     def __init__(self, params, defaults):
+        defaults |= self.__dict__.pop("_asked", {})
+        self._check_extras()
         self._check(defaults)
         super().__init__(params, defaults)
         if defaults.get("fused"):
@@ -47,16 +77,50 @@ class Optimizer(torch.optim.Optimizer):
             self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
 
+    def _check_extras(self):
+        norm, dtype = self.max_grad_norm, self.state_dtype
+        if norm is not None:
+            _number(self, "max_grad_norm", norm)
+            require(0 < norm < math.inf, f"Invalid max_grad_norm: {norm}; it must be positive and finite, or None")
+        if not (dtype is None or isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise TypeError(f"{type(self).__name__}: state_dtype must be a floating-point dtype or None, and is {dtype!r}")
+
     def _check(self, options):
         """Raises ValueError for options that make no sense; subclasses add their own."""
         lr = options.get("lr")
-        if isinstance(lr, torch.Tensor):
-            if options.get("foreach") and not options.get("capturable", True):
-                raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
-            if lr.numel() != 1:
-                raise ValueError("Tensor lr must be 1-element")
+        require(not isinstance(lr, torch.Tensor) or lr.numel() == 1, "Tensor lr must be 1-element")
         if "lr" in options:
-            non_negative(self, options, lr="learning rate")
+            _number(self, "lr", lr)
+            require(0.0 <= lr < math.inf, f"{self.lr_error.format(lr)}; {type(self).__name__} takes a finite number that is not negative")
+
+    def _begin(self):
+        """Makes all states now, not each at its parameter's first step."""
+        for index, options in enumerate(self.param_groups):
+            group = self._read(options)
+            for param in options["params"]:
+                self.state[param] = new_state(self, member(self, param, None, index, group), group)
+
+    def _start(self, name, param, options):
+        """The number that a new state begins with: the rule's default, or 0; subclasses may look at the options."""
+        return self.rule.defaults.get(name) or 0
+
+    def _values(self, options):
+        """A group's options by the rule's names; subclasses may work some out."""
+        values = dict(options)
+        for argument, parts in self.packed.items():
+            values.update(zip(parts, options[argument]))
+        return values
+
+    def _refusal(self, param, options):
+        """Why this class cannot update a parameter with the gradient that it has; None if it can."""
+
+    def _matrix(self, param, options):
+        """Rows and columns of the matrix that a parameter is taken as: all dimensions but the first are laid out in a row."""
+        rows = param.shape[0] if param.dim() else 1
+        return rows, param.numel() // rows if rows else 0
+
+    def __getstate__(self):
+        return {**super().__getstate__(), **{n: getattr(self, n) for n in EXTRAS}}
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -74,12 +138,35 @@ class Optimizer(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict):
         """Loads what `state_dict` gave, ours or `torch.optim`'s; the tensors are copies of the source's."""
-        super().load_state_dict(state_dict)
+        state = {k: self._plain_numbers(s) for k, s in state_dict["state"].items()}
+        super().load_state_dict({**state_dict, "state": state})
         for state in self.state.values():
             if isinstance(state, dict):
                 state.update({k: v.clone() for k, v in state.items() if isinstance(v, torch.Tensor)})
+        if self.state_dtype:
+            self._keep_precision(state_dict)
 
-    @_use_grad_for_differentiable
+    def _number_states(self):
+        kinds = self.rule.program().variables
+        return {n for n in self.rule.states if kinds.get(n) == Kind.NUMBER}
+
+    def _plain_numbers(self, state):
+        """A parameter's saved state, whose numbers torch cannot cast to the parameter's dtype then; it spares only ``step``."""
+        if not isinstance(state, dict):
+            return state
+        numbers = self._number_states() - {"step"}
+        return {n: v.item() if n in numbers and isinstance(v, torch.Tensor) else v for n, v in state.items()}
+
+    def _keep_precision(self, state_dict):
+        """Takes tensor states from the source again, since torch has cast them to the parameters' dtype."""
+        indices = [i for g in state_dict["param_groups"] for i in g["params"]]
+        params = [p for g in self.param_groups for p in g["params"]]
+        for index, param in zip(indices, params):
+            saved = state_dict["state"].get(index, {})
+            for name in saved.keys() & self.rule.states - self._number_states():
+                if isinstance(saved[name], torch.Tensor):
+                    self.state[param][name] = saved[name].to(param.device, self.state_dtype, copy=True)
+
     def step(self, closure=None):
         """Performs a single optimization step.
 
@@ -95,9 +182,14 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if not self._overflowed():
-            self._update()
+        self._step()
         return loss
+
+    @torch._disable_dynamo  # a compiled step would trace the engine, and gain nothing
+    def _step(self):
+        with torch.set_grad_enabled(bool(self.defaults.get("differentiable"))):
+            if not self._overflowed():
+                self._update()
 
     # One step
 
@@ -112,11 +204,13 @@ class Optimizer(torch.optim.Optimizer):
         return False
 
     def _update(self):
-        groups = [self._group(g) for g in self.param_groups]
+        groups = [self._group(i, options) for i, options in enumerate(self.param_groups)]
         params = [p for g in self.param_groups for p in g["params"]]
         grads = [p.grad for p in params]
         mask = present(grads)
-        plain = self._plain(groups)
+        if self.max_grad_norm is not None:
+            self._clip(groups, grads)
+        plain = [g.plain for g in groups]
         plans = self.__dict__.setdefault("_plans", {})
         plan = plans.get(mask)
         if not (plan and plan.holds(self, params, groups) and plan.prepare(grads, groups, plain)):
@@ -126,30 +220,90 @@ class Optimizer(torch.optim.Optimizer):
             plans[mask] = plan
         plan.run()
 
-    def _group(self, options):
-        values = dict(options)
-        for argument, parts in self.packed.items():
-            values.update(zip(parts, options[argument]))
-        hyperparameters = {n: _to_scalar(values[n]) for n in self.rule.hyperparameters}
-        lowered = self.rule.lowered(maximize=bool(options.get("maximize")), **hyperparameters)
-        return Group(options, hyperparameters, lowered)
+    def _group(self, index, options):
+        """A group as the engine sees it; the last step's, if nothing was changed since."""
+        seen = self.__dict__.setdefault("_seen", {})
+        now = [self.max_grad_norm is None, *(value for name, value in options.items() if name not in NAMES)]
+        types = [tuple(map(type, value)) if type(value) is tuple else type(value) for value in now]
+        if index in seen and seen[index][0] == types and seen[index][1] == now:
+            return seen[index][2]
+        group = self._read(options)
+        if all(PLAIN.issuperset(t if type(t) is tuple else [t]) for t in types):  # what is in a list or a tensor may change unseen
+            seen[index] = types, now, group
+        else:
+            seen.pop(index, None)
+        return group
 
-    def _plain(self, groups):
-        """Each group's hyperparameters as finite numbers, without those that must stay tensors."""
-        name = type(self).__name__
-        return [{n: plain_number(n, v, name) for n, v in g.hyperparameters.items() if not g.keeps(v)} for g in groups]
+    def _read(self, options):
+        values = self._values(options)
+        hyperparameters = {n: _to_scalar(values[n]) for n in self.rule.hyperparameters}
+        how = {"maximize": bool(options.get("maximize")), "clipped": self.max_grad_norm is not None}
+        shapes = [dict.fromkeys(self.rule.by_shape, is_matrix) for is_matrix in (False, True)]
+        programs = tuple(self.rule.lowered(**how, **hyperparameters, **shape) for shape in shapes)
+        return Group.read(options, hyperparameters, programs, type(self).__name__)
+
+    def _clip(self, groups, grads):
+        """Gives every group the factor that brings the norm of all gradients to `max_grad_norm`, if it is larger."""
+        total = get_total_norm([g.coalesce().values() if g.is_sparse else g for g in grads if g is not None])
+        factor = torch.clamp(self.max_grad_norm / (getattr(total, "full_tensor", lambda: total)() + 1e-6), max=1.0)
+        for group in groups:
+            kept = factor if group.keeps(factor) else factor.item()
+            group.hyperparameters[CLIP] = kept
+            group.plain[CLIP] = 0.0 if group.keeps(factor) else kept
+
+
+def _taking_extras(init):
+    """A constructor that takes the `EXTRAS` too, and `fused` where torch's has none.
+
+    That one becomes an option of the groups only if it is given, so that groups are those of torch otherwise.
+    """
+    signature = inspect.signature(init)
+    extras = EXTRAS if "fused" in signature.parameters else {"fused": None, **EXTRAS}
+
+    @functools.wraps(init)
+    def __init__(self, *args, **kwargs):
+        for name in [n for n in extras if n in kwargs]:
+            value = kwargs.pop(name)
+            if name in EXTRAS:
+                setattr(self, name, value)
+            elif value is not None:
+                self._asked = {name: value}
+        init(self, *args, **kwargs)
+
+    given = [p for n, p in signature.parameters.items() if n not in extras]
+    more = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=v) for n, v in extras.items()]
+    __init__.__signature__ = signature.replace(parameters=[*given, *more])
+    return __init__
 
 
 def non_negative(optimizer, options, **words):
     """Raises ValueError, in torch's words, unless these options are finite and not negative."""
     for name, word in words.items():
-        if not isinstance(options[name], (int, float, torch.Tensor)):
-            raise TypeError(f"{type(optimizer).__name__}: {name} must be a number, and is {options[name]!r}")
-        if not 0.0 <= options[name] < float("inf"):
-            raise ValueError(f"Invalid {word}: {options[name]}; {type(optimizer).__name__} takes a finite number that is not negative")
+        value = options[name]
+        _number(optimizer, name, value)
+        allowed = f"{type(optimizer).__name__} takes a finite number that is not negative"
+        require(0.0 <= value < math.inf, f"Invalid {word}: {value}; {allowed}")
 
 
-def optimizer(rule, name=None, *, packed=None):
+def check_betas(optimizer, betas):
+    """Raises ValueError, in torch's words, unless these are two decay rates from 0 to below 1."""
+    require(len(betas) == 2, f"Invalid betas: {betas}; {type(optimizer).__name__} takes two")
+    for i, beta in enumerate(betas):
+        require(0.0 <= beta < 1.0, f"Invalid beta parameter at index {i}: {beta}; it must be at least 0 and below 1")
+
+
+def require(holds, message):
+    """Raises ValueError with the message unless it holds."""
+    if not holds:
+        raise ValueError(message)
+
+
+def _number(optimizer, name, value):
+    if not isinstance(value, (int, float, torch.Tensor)):
+        raise TypeError(f"{type(optimizer).__name__}: {name} must be a number, and is {value!r}")
+
+
+def optimizer(rule, name=None, *, packed=None, options=tuple(ENGINE)):
     """Makes an optimizer class from a rule.
 
     The class takes ``params``, the rule's hyperparameters with the rule's defaults, and
@@ -160,6 +314,7 @@ def optimizer(rule, name=None, *, packed=None):
         rule: a `Rule` with ``param`` and ``grad``.
         name: the class's name; the rule's name in capitals by default (``my_rule`` → ``MyRule``).
         packed: arguments that hold several hyperparameters, such as ``{"betas": ("beta1", "beta2")}``.
+        options: which of torch's options to take.
 
     Raises:
         TypeError: the rule updates no ``param``, or a packed hyperparameter is not the rule's.
@@ -179,7 +334,7 @@ def optimizer(rule, name=None, *, packed=None):
         if part not in rule.hyperparameters:
             raise TypeError(f"rule {rule.name!r} has no hyperparameter {part!r} to pack")
     name = name or "".join(word.capitalize() for word in rule.name.split("_"))
-    signature = _signature(rule, packed)
+    signature = _signature(rule, packed, options)
 
     def __init__(self, *args, **kwargs):
         try:
@@ -198,10 +353,11 @@ def optimizer(rule, name=None, *, packed=None):
 
 def _keeps_numbers(rule):
     """Whether there is a number state, such as ``step``, that `capturable` would keep on the device."""
-    return any(rule.program().variables.get(n) == Kind.NUMBER for n in rule.states)
+    kinds = rule.program().variables
+    return any(kinds.get(n) == Kind.NUMBER for n in rule.states)
 
 
-def _signature(rule, packed):
+def _signature(rule, packed, options):
     parameter = kinds = inspect.Parameter
     parts = {part: argument for argument, group in packed.items() for part in group}
     parameters = {"self": parameter("self", kinds.POSITIONAL_OR_KEYWORD), "params": parameter("params", kinds.POSITIONAL_OR_KEYWORD)}
@@ -211,5 +367,6 @@ def _signature(rule, packed):
         default = (kinds.empty if kinds.empty in values else tuple(values)) if values else rule.defaults.get(n, kinds.empty)
         parameters[argument] = parameter(argument, kinds.POSITIONAL_OR_KEYWORD, default=default)
     required_first = sorted(parameters.values(), key=lambda p: p.name not in ("self", "params") and p.default is not p.empty)
-    engine = [parameter(n, kinds.KEYWORD_ONLY, default=v) for n, v in ENGINE.items() if n != "capturable" or _keeps_numbers(rule)]
+    options = [n for n in options if n != "capturable" or _keeps_numbers(rule)]
+    engine = [parameter(n, kinds.KEYWORD_ONLY, default=ENGINE[n]) for n in options]
     return inspect.Signature(required_first + engine)

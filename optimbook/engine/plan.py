@@ -12,7 +12,8 @@ import torch
 from . import cpu, cuda, eager
 from .cache import CannotBuild
 from .lookup import same_items
-from .members import check, gather, kind, new_state
+from .members import check, gather, kind, new_state, tensor_states
+from .sharded import is_sharded, own_shard, still_own_shard
 
 KERNELS = {"c": cpu.Kernels, "triton": cuda.Kernels, "triton on device": cuda.DeviceKernels}
 
@@ -33,6 +34,8 @@ class Plan:
                 member.state.update(state)
                 optimizer.state[member.param] = member.state
         try:
+            members = [own_shard(m, tensor_states(m.lowered.program)) for m in members]
+            self.shards = [(i, m) for i, m in enumerate(members) if m.whole]
             self._share_out(optimizer, members, groups)
             if not self.prepare(grads, groups, plain):
                 raise AssertionError("a plan just made does not fit")
@@ -58,11 +61,14 @@ class Plan:
                     self.kernels.append(make(by_path[path], groups))
                 except CannotBuild as reason:
                     self._without_kernel(by_path, path, groups, reason)
-        self.eager = [eager.Eager(by_path[s], groups, s) for s in ("foreach", "loop") if by_path.get(s)]
+        spelled = {"foreach": ("foreach", False), "foreach, asked": ("foreach", True), "loop": ("loop", False)}
+        self.eager = [eager.Eager(by_path[p], *how) for p, how in spelled.items() if by_path.get(p)]
+        if by_path.get("rows"):
+            self.eager.append(eager.Rows(by_path["rows"]))
         if by_path.get("called"):
             self.eager.append(eager.Called(optimizer.rule, by_path["called"], groups))
         for part in self.eager:
-            part.kinds = [kind(m, dense=m.densify) for m in part.members]
+            part.kinds = [kind(m, dense=m.sparse == "dense") for m in part.members]
         self.holding = (*self.kernels, *self.eager)  # parts whose members hold gradients: kernels' only while the plan is new
         # Gradients are handed over by position, since a kept plan meets new ones each step.
         self.where = {id(m): i for i, m in enumerate(members)}
@@ -83,14 +89,27 @@ class Plan:
             not self.once
             and self.state is optimizer.state
             and same_items(params, self.params)
-            and self.options == [g.key for g in groups]
+            and self._same_options(groups)
             and same_items(list(optimizer.state.values()), self.states)
         )
+
+    def _same_options(self, groups):
+        if not same_items(groups, self.groups):
+            if self.options != [g.key for g in groups]:
+                return False
+            self.groups = groups
+        return True
 
     def prepare(self, grads, groups, plain):
         """Takes this step's gradients and numbers; False if the plan no longer fits. Changes nothing of the user's."""
         if len(grads) != len(self.where):
             grads = [g for g in grads if g is not None]
+        if self.shards:
+            if not all(still_own_shard(m, grads[i], tensor_states(m.lowered.program)) for i, m in self.shards):
+                return False
+            grads = list(grads)
+            for i, _ in self.shards:
+                grads[i] = grads[i]._local_tensor
         for part in self.kernels:
             mine = grads if part.takes_all else [grads[i] for i in part.order]
             if not part.prepare(mine, groups, plain):
@@ -98,7 +117,7 @@ class Plan:
         for part in self.eager:
             for member in part.members:
                 member.grad = grads[self.where[id(member)]]
-                if member.densify:
+                if member.sparse == "dense":
                     member.grad = member.grad.to_dense()
             if [kind(m) for m in part.members] != part.kinds:
                 return False
@@ -116,26 +135,35 @@ class Plan:
 
 
 def _path(member, group, repeated):
-    """Which path a member takes: one of `KERNELS`, foreach, loop or called."""
+    """Which path a member takes: one of `KERNELS`, foreach, loop, rows or called."""
     options, param = group.options, member.param
+    if member.sparse == "rows":
+        return "rows"
     if group.flag("differentiable"):
         return "called"
     if group.flag("capturable"):
         fast = options.get("foreach") is None and options.get("fused") is not False and not repeated
-        return "triton on device" if fast and cuda.can_take(member, group.lowered, on_device=True) else "called"
-    if repeated or (member.grad.layout != torch.strided and not member.densify):
+        return "triton on device" if fast and cuda.can_take(member, on_device=True) else "called"
+    if repeated or (member.sparse == "kept"):
         return "loop"
     if options.get("fused") or (options.get("fused") is None and options.get("foreach") is None):
         on_device = group.flag("fused") and param.device.type != "cpu"
-        if cuda.can_take(member, group.lowered, on_device):
+        if cuda.can_take(member, on_device):
             return "triton on device" if on_device else "triton"
-        if cpu.can_take(member, group.lowered):
+        if cpu.can_take(member):
             return "c"
-        if options.get("fused"):
+        if options.get("fused") and not is_sharded(param):
+            if not member.lowered.fusable:
+                raise RuntimeError(f"`fused=True`: rule {member.lowered.program.name!r} looks at rows, columns or whole tensors, "
+                                   "which no kernel does")  # fmt: skip
             raise RuntimeError(f"`fused=True` cannot take a parameter of {param.dtype} on {param.device} of type {type(param).__name__} "
                                "with its states as they lie in memory")  # fmt: skip
+    if member.state_dtype != param.dtype or member.stochastic:
+        return "called"
     plain = type(param) in (torch.Tensor, torch.nn.Parameter)
-    return "foreach" if options.get("foreach") or (options.get("foreach") is None and plain) else "loop"
+    if options.get("foreach"):
+        return "foreach, asked"
+    return "foreach" if options.get("foreach") is None and plain else "loop"
 
 
 _warned = set()

@@ -67,9 +67,9 @@ def _library():
     return built
 
 
-def can_read(member, lowered):
+def can_read(member):
     """Whether a member's number states are plain CPU numbers."""
-    return all(_is_number(member.state[n]) for n in lowered.program.numbers if n in member.state)
+    return all(_is_number(member.state[n]) for n in member.lowered.program.numbers if n in member.state)
 
 
 def _is_number(tensor):
@@ -78,37 +78,38 @@ def _is_number(tensor):
     return plain and tensor.dtype in (torch.float32, torch.float64)
 
 
-def number_states_of(members, lowered, groups):
+def number_states_of(members):
     """`NumberStates` of these members; without a compiler, or for states elsewhere than on the CPU, `SlowNumberStates`."""
     try:
-        if all(map(can_read, members, lowered)):
-            return NumberStates(members, lowered, groups)
+        if all(map(can_read, members)):
+            return NumberStates(members)
     except CannotBuild:
         pass
-    return SlowNumberStates(members, lowered, groups)
+    return SlowNumberStates(members)
 
 
 class SlowNumberStates:
     """The same as `NumberStates`, tensor by tensor."""
 
-    def __init__(self, members, lowered, groups):
-        self.members, self.lowered, self.names = members, lowered, number_states(groups)
+    def __init__(self, members):
+        self.members, self.names = members, number_states(members)
 
     def look(self, groups, plain, moved=True):
-        values = [[float(m.state[n]) if self._has(i, n) else 0.0 for i, m in enumerate(self.members)] for n in self.names]
-        numbers = Numbers(self.members, groups, values)
+        values = [[float(m.state[n]) if _has(m, n) else 0.0 for m in self.members] for n in self.names]
+        numbers = Numbers(self.members, values)
         self.row = numbers.rows
         self.after, self.coefficients = numbers.work_out(groups, plain)
         return True
 
     def write(self):
-        for i, (member, row) in enumerate(zip(self.members, self.row)):
+        for member, row in zip(self.members, self.row):
             for name, value in zip(self.names, self.after[row]):
-                if self._has(i, name):
+                if _has(member, name):
                     member.state[name].fill_(value)
 
-    def _has(self, i, name):
-        return name in self.lowered[i].program.numbers
+
+def _has(member, name):
+    return name in member.lowered.program.numbers
 
 
 class NumberStates:
@@ -119,18 +120,18 @@ class NumberStates:
         coefficients: per row the hoisted numbers.
     """
 
-    def __init__(self, members, lowered, groups):
+    def __init__(self, members):
         """Raises CannotBuild where there is no compiler."""
         self.library, self.members = _library(), members
-        self.names = number_states(groups)
-        self.holders = {n: self._holders(n, lowered) for n in self.names}
+        self.names = number_states(members)
+        self.holders = {n: self._holders(n) for n in self.names}
         self.tensors, self.numbers, self.pointer = {}, None, None
         self.table = _Table(tensors=len(members), states=len(self.names))
 
-    def _holders(self, name, lowered):
+    def _holders(self, name):
         """Per member the dict that has a number state; a program without it gets a null address."""
         nothing = {name: torch.empty(0)}
-        return [m.state if name in p.program.numbers else nothing for m, p in zip(self.members, lowered)]
+        return [m.state if _has(m, name) else nothing for m in self.members]
 
     def look(self, groups, plain, moved=True):
         """Reads the states and works the next ones and the coefficients out; False if a state is gone. Writes nothing.
@@ -141,7 +142,7 @@ class NumberStates:
         same = self.tensors and not moved and all(same_items(self.holders[n], self.tensors[n], n) for n in self.names)
         if not same and not self._find():
             return False
-        self._read(groups)
+        self._read()
         self.after, self.coefficients = self.numbers.work_out(groups, plain)
         self.row_after = _by_state(self.after, self.names)
         return True
@@ -152,7 +153,7 @@ class NumberStates:
         self.library.write_states(ctypes.addressof(self.table))
         # What was written is what the next step should find, rounded as it was stored.
         self.row_before, count = self.row_after, len(self.numbers.states)
-        self.numbers.states = [list(self.row_after[r::count]) for r in range(count)]
+        self.numbers.states = list(zip(*(self.row_after[i : i + count] for i in range(0, len(self.row_after), count)))) or [()] * count
 
     def _find(self):
         """Reads where the states are; their storages are held, so that an address stays good if one is swapped."""
@@ -167,7 +168,7 @@ class NumberStates:
             self.is_double = array("q", [t.dtype == torch.float64 for t in every])
         return True
 
-    def _read(self, groups):
+    def _read(self):
         """Finds each member's row: that of the last step if nobody else has touched the states."""
         if self.numbers is not None and self._same():
             return
@@ -178,7 +179,7 @@ class NumberStates:
             self.before = array("d", bytes(8 * count * len(self.names)))
             self._same()
         values = [self.before[s * count : (s + 1) * count].tolist() for s in range(len(self.names))]
-        self.numbers = Numbers(self.members, groups, values)
+        self.numbers = Numbers(self.members, values)
         self.row, self.row_before = array("q", self.numbers.rows), _by_state(self.numbers.states, self.names)
         self.table.rows = len(self.numbers.states)
 

@@ -17,21 +17,27 @@ from .members import tensor_states
 PLAIN = (torch.Tensor, torch.nn.Parameter)  # not subclasses, whose numbers may lie anywhere
 
 
-def can_read(member, lowered):
+def can_read(member):
     """Whether a parameter and its states are plain tensors without gaps that one loop can go over together."""
     param, grad = member.param, member.grad
-    states = [member.state.get(n) for n in tensor_states(lowered.program)]
+    states = [member.state.get(n) for n in tensor_states(member.lowered.program)]
     return (
         param.layout == torch.strided
         and (param.is_contiguous() or torch.ops.aten.is_non_overlapping_and_dense(param))
         and type(grad) in PLAIN
         and grad.layout == torch.strided
-        and all(_lies_as(t, _layout(param)) for t in (param, *states))
+        and _lies_as(param, _layout(param))
+        and all(_lies_as(t, _layout(param, member.state_dtype)) for t in states)
     )
 
 
-def _layout(tensor):
-    return tensor.device, tensor.dtype, tensor.shape, tensor.stride()
+def _kernel(member):
+    """What decides which kernel takes a member."""
+    return id(member.lowered), member.param.dtype, member.state_dtype, member.stochastic, member.param.device
+
+
+def _layout(tensor, dtype=None):
+    return tensor.device, dtype or tensor.dtype, tensor.shape, tensor.stride()
 
 
 def _lies_as(tensor, layout):
@@ -45,17 +51,16 @@ class Tensors:
 
     Attributes:
         members: in the order of the blocks.
-        lowered: each member's program.
         blocks: ``(program, first member, last member)``.
         pointers: ``array("q")``, block by block, in each first all parameters, then all gradients,
             and so on in the order of ``program.tensors``.
     """
 
-    def __init__(self, members, groups):
-        self.members = sorted(members, key=lambda m: (id(groups[m.group].lowered), str(m.param.dtype), str(m.param.device)))
-        self.lowered = [groups[m.group].lowered for m in self.members]
+    def __init__(self, members):
+        self.members = sorted(members, key=lambda m: list(map(str, _kernel(m))))
         self.params, self.states = [m.param for m in self.members], [m.state for m in self.members]
         self.layouts = [_layout(p) for p in self.params]
+        self.state_layouts = [_layout(m.param, m.state_dtype) for m in self.members]
         self.dtypes = [p.dtype for p in self.params]
         self.dtype_set = set(self.dtypes)
         self.sizes, self.strides = [p.numel() for p in self.params], [p.stride() for p in self.params]
@@ -64,13 +69,16 @@ class Tensors:
         self.columns = self._columns()
         self.lookup = lookup()
         if self.lookup:
-            self.expected = self._expected()
+            self.expected = self._expected(self.params)
+            # States of another dtype have other layouts; the members' have been looked at, so the first of each tells.
+            names = [tensor_states(m.lowered.program) for m in self.members]
+            self.expected_states = self._expected([m.state[n[0]] if n else m.param for m, n in zip(self.members, names)])
         self.pointers = array("q", bytes(8 * sum(size * len(p.program.tensors) for p, size in self._widths())))
 
     def _blocks(self):
-        kinds = [(id(lowered), p.dtype, p.device) for lowered, p in zip(self.lowered, self.params)]
+        kinds = list(map(_kernel, self.members))
         starts = [i for i in range(len(kinds)) if i == 0 or kinds[i] != kinds[i - 1]]
-        return [(self.lowered[a], a, b) for a, b in zip(starts, [*starts[1:], len(kinds)])]
+        return [(self.members[a].lowered, a, b) for a, b in zip(starts, [*starts[1:], len(kinds)])]
 
     def _widths(self):
         return [(lowered, last - first) for lowered, first, last in self.blocks]
@@ -116,17 +124,18 @@ class Tensors:
         tensors = grads if name == "grad" else self.params if name == "param" else self.states
         key = None if name in ("grad", "param") else id(name)
         library, describe = self.lookup
-        address, expected = self.pointers.buffer_info()[0] + 8 * start, self.expected.buffer_info()[0]
+        layouts = self.expected if key is None else self.expected_states
+        address, expected = self.pointers.buffer_info()[0] + 8 * start, layouts.buffer_info()[0]
         moved = ctypes.c_int64(0)
         found = library.look(describe, first, last - first, tensors, key, address, expected, ctypes.addressof(moved))
         self.moved |= bool(moved) and name != "grad"
         return found == last - first
 
-    def _expected(self):
-        """What the parameters' layouts come to."""
+    def _expected(self, tensors):
+        """What the layouts of tensors come to."""
         library, describe = self.lookup
-        seen = array("Q", bytes(8 * len(self.params)))
-        library.layouts(describe, len(self.params), self.params, seen.buffer_info()[0])
+        seen = array("Q", bytes(8 * len(tensors)))
+        library.layouts(describe, len(tensors), tensors, seen.buffer_info()[0])
         return seen
 
     def _look_in_python(self, grads):
@@ -154,8 +163,8 @@ class Tensors:
         if addresses != known:
             if name != "grad":
                 self.moved = True
-                tensors = self.params if name == "param" else [s[name] for s in self.states]
-                if not all(map(_lies_as, tensors[first:last], self.layouts[first:last])):
+                tensors, layouts = (self.params, self.layouts) if name == "param" else ([s[name] for s in self.states], self.state_layouts)
+                if not all(map(_lies_as, tensors[first:last], layouts[first:last])):
                     return False
             column[4] = addresses
             self.pointers[start : start + last - first] = array("q", addresses)

@@ -6,7 +6,7 @@ by rounding alone.
 
 import ast
 
-from .lower import identifier
+from .lower import Unsupported, identifier
 
 FUNCTIONS = {"where": None, "maximum": "Math.max", "minimum": "Math.min"}  # Math.max of a NaN is NaN, as in torch
 COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "===", ast.NotEq: "!=="}
@@ -14,6 +14,9 @@ OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 
 
 def javascript(program):
+    if program.functions:
+        name = next(iter(program.functions))
+        raise Unsupported(f"rule {program.name!r} calls {name} on whole tensors, which the JavaScript form does not do")
     print_ = _Printer()
     kept = ", ".join(f"{n}: {identifier(f'{n}@{program.last(n)}')}" for n in program.outputs)
     return "\n".join([
@@ -64,7 +67,7 @@ class _Printer:
             return "({} ? {} : {})".format(*arguments)
         if name == "norm":
             return f"Math.abs({arguments[0]})"  # of one number
-        if name == "mean":
+        if name in ("mean", "row_mean", "column_mean"):
             return arguments[0]
         if name == "sign":  # 0 for NaN, as in torch
             return "(({0} > 0) - ({0} < 0))".format(*arguments)

@@ -7,7 +7,7 @@ between carries a prime: $g'_t = g_t + \\lambda \\theta_{t-1}$.
 import ast
 from dataclasses import dataclass
 
-from ..language import split
+from ..language import ENGINE, split
 
 SYMBOLS = {
     "param": r"\theta",
@@ -39,6 +39,8 @@ FENCED = {  # functions by what stands before and after their argument
     "floor": (r"\left\lfloor ", r" \right\rfloor"),
     "sign": (r"\operatorname{sign}\left(", r"\right)"),
     "mean": (r"\operatorname{mean}\left(", r"\right)"),
+    "row_mean": (r"\operatorname{mean}_{\text{row}}\left(", r"\right)"),
+    "column_mean": (r"\operatorname{mean}_{\text{column}}\left(", r"\right)"),
     "cos": (r"\cos\left(", r"\right)"),
     "exp": (r"\exp\left(", r"\right)"),
     "log": (r"\log\left(", r"\right)"),
@@ -81,9 +83,12 @@ class _Printer:
         core, superscript = self.letter(name)
         if version is None:
             return core + superscript
-        if name == "step":
+        if name in ENGINE:
             return core
         index, primes = self.index(name, version)
+        core, _, subscript = core.partition("_")
+        if subscript:  # TeX takes one subscript only
+            index = f"{{{subscript.strip('{}')},{index.strip('{}')}}}"
         return f"{core}{primes}{superscript}_{index}"
 
     def letter(self, name):

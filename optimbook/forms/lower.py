@@ -11,13 +11,17 @@ Two rewrites, both exact in the reals:
 """
 
 import ast
-import copy
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
 from .. import functions
-from ..language import Kind, kind_of, split
+from ..language import LEFT, Kind, copied, kind_of, split, union
+
+
+class Unsupported(Exception):
+    """What a form cannot print; the engine takes another."""
+
 
 _MATH = {name: getattr(functions, name) for name in (*functions.FUNCTIONS, *functions.CONSTANTS)}
 
@@ -98,16 +102,26 @@ class Lowered:
         return scope["numbers"]
 
     def kind(self, node):
-        """NUMBER, REDUCED or TENSOR."""
+        """See `optimbook.language.Kind`."""
         if isinstance(node, Leaf):
             return self.kinds[node.target]
-        if isinstance(node, Apply) and node.function in functions.REDUCTIONS:
-            return Kind.REDUCED
-        return max(map(self.kind, children(node)), default=Kind.NUMBER)
+        inner = union(map(self.kind, children(node)))
+        return Kind(inner & LEFT[node.function]) if isinstance(node, Apply) and node.function in LEFT else inner
+
+    @cached_property
+    def applied(self):
+        """The names of all functions that the body applies."""
+        return {n.function for _, e in self.body for n in walk(e) if isinstance(n, Apply)}
+
+    @property
+    def fusable(self):
+        """Whether C and Triton have a form of it: a norm or a mean they can take, of a whole parameter."""
+        return not self.applied & {"row_mean", "column_mean", *self.program.functions}
 
     @property
     def has_reductions(self):
-        return any(isinstance(n, Apply) and n.function in functions.REDUCTIONS for _, e in self.body for n in walk(e))
+        """Whether an element's update depends on other elements."""
+        return bool(self.applied & {*LEFT, *self.program.functions})
 
 
 def lower(program):
@@ -155,7 +169,7 @@ def identifier(target):
 
 def source(node):
     """Python source of an expression over numbers."""
-    node = copy.deepcopy(node)
+    node = copied(node)
     for name in ast.walk(node):
         if isinstance(name, ast.Name):
             name.id = identifier(name.id)

@@ -5,10 +5,11 @@ next result. Sums of products go to ``lerp_``, ``addcmul_`` and ``addcdiv_``, so
 more memory is read, written or held than by torch's own hand-written steps.
 """
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
-from ..language import Kind, split
+from ..language import Kind, split, union
 from .lower import Choose, Leaf, Sum, Term, complementary, identifier, leaves, literal, number
 
 
@@ -36,6 +37,12 @@ class _Loop:
     def each(self, call, tensors):
         return call
 
+    def norm(self, a):
+        return f"torch.linalg.vector_norm({a})"
+
+    def whole(self, function, arguments):
+        return f"{function}({arguments})"
+
 
 class _Foreach:
     """Spells the same operation on lists."""
@@ -45,6 +52,12 @@ class _Foreach:
 
     def over(self, op, a, *rest):
         return f"torch._foreach_{op}_({', '.join([a, *rest])})"
+
+    def norm(self, a):
+        return f"torch._foreach_norm({a})"
+
+    def whole(self, function, arguments):
+        return f"{function}.each({arguments})"
 
     def each(self, call, tensors):
         """What has no foreach operation goes tensor by tensor."""
@@ -79,7 +92,20 @@ class _Printer:
             self.write(self.over("copy", name, value))
         unpack = ", ".join(self.numbers.values())
         first = [f"    {unpack}{',' if len(self.numbers) == 1 else ''} = number_"] if self.numbers else []
-        return "\n".join([f"def step({', '.join([*self.program.tensors, 'number_'])}):", *first, *self.lines]) + "\n"
+        return "\n".join([f"def step({', '.join([*self.program.tensors, 'number_'])}):", *first, *self.freed()]) + "\n"
+
+    def freed(self):
+        """The lines, each temporary let go after the last that reads it, so that no more are held than needed."""
+        last = {name: i for i, line in enumerate(self.lines) for name in re.findall(r"\bt\d+_\b", line)}
+        made = {name for line in self.lines for name in re.findall(r"^    (t\d+_) =", line)}  # whichever choices are taken
+        lines, dead = [], []
+        for i, line in enumerate(self.lines):
+            if dead and not line.startswith("     ") and not line.startswith("    else:"):  # within a choice nothing is let go
+                lines.append(f"    del {', '.join(dead)}")
+                dead = []
+            lines.append(line)
+            dead += [name for name, at in last.items() if at == i and name in made and i < len(self.lines) - 1]
+        return lines
 
     # Assignments
 
@@ -161,7 +187,7 @@ class _Printer:
         terms = sorted(node.terms, key=lambda t: self.rank(t, home))
         if len(terms) == 1:
             return self.product(terms[0], home)
-        average = self.average(terms, home)
+        average = self.average(terms, home) or self.blend(node.terms, kind)
         if average:
             return average
         base, rest = self.start(terms, kind, home)
@@ -191,6 +217,15 @@ class _Printer:
         old_value = self.value(old.factors[0])
         self.write(self.over("lerp", old_value.text, new_value.text, self.coefficient(new.coefficient)))
         return old_value
+
+    def blend(self, terms, kind):
+        """The same of any two tensors, in the author's order."""
+        if len(terms) != 2 or any(len(t.factors) != 1 or t.divisors or not isinstance(t.factors[0], Leaf) for t in terms):
+            return None
+        if not complementary(*(t.coefficient for t in terms)) or {self.lowered.kind(t.factors[0]) for t in terms} != {kind}:
+            return None
+        old, new = (self.value(t.factors[0]) for t in terms)
+        return self.over_or_new("lerp", old, kind, new.text, self.coefficient(terms[1].coefficient))
 
     def start(self, terms, kind, home):
         """The first term as a value that is ours to add to, and the terms still to add."""
@@ -228,7 +263,7 @@ class _Printer:
     def product(self, term, home=None):
         """One term as a value that is ours, unless it is a plain tensor."""
         factors, divisors = self.operands(term.factors), self.operands(term.divisors)
-        kind = max((v.kind for v in factors + divisors), default=Kind.NUMBER)
+        kind = union(v.kind for v in factors + divisors)
         coefficient = None if literal(term.coefficient) == 1 else self.coefficient(term.coefficient)
         if not factors and not divisors:
             raise AssertionError("a number alone is not a tensor")
@@ -263,6 +298,12 @@ class _Printer:
         if function in ("sqrt", "abs", "sign"):
             value = self.value(arguments[0])
             return self.over_or_new(function, value, value.kind)
+        if function == "norm":
+            return self.make(self.spell.norm(self.value(arguments[0]).text), Kind.REDUCED)
+        if function in self.program.functions:
+            tensor, *numbers = arguments
+            given = [self.value(tensor).text, *(self.coefficient(number(n)) for n in numbers)]
+            return self.make(self.spell.whole(function, ", ".join(given)), Kind.TENSOR)
         if function in ("maximum", "minimum"):
             return self.extremum(function, arguments)
         if function == "pow" and number(arguments[1]):
@@ -278,13 +319,19 @@ class _Printer:
             clamp = "clamp_min" if function == "maximum" else "clamp_max"
             return self.over_or_new(clamp, value, value.kind, self.coefficient(numbers[bound]))
         a, b = map(self.value, arguments)
-        kind = max(a.kind, b.kind)
+        kind = union([a.kind, b.kind])
         if not (a.ours and a.kind == kind):
             a, b = b, a
         return self.over_or_new(function, a, kind, b.text)
 
-    CALLS = {"where": "torch.where({0}, {1}, {2})", "norm": "torch.linalg.vector_norm({0})", "mean": "{0}.mean()",
-             "pow": "torch.pow({0}, {1})", **{s: f"({{0}} {s} {{1}})" for s in ("<", "<=", ">", ">=", "==", "!=")}}  # fmt: skip
+    CALLS = {
+        **{sign: f"({{0}} {sign} {{1}})" for sign in ("<", "<=", ">", ">=", "==", "!=")},
+        "where": "torch.where({0}, {1}, {2})",
+        "pow": "torch.pow({0}, {1})",
+        "mean": "{0}.mean()",
+        "row_mean": "{0}.mean(dim=-1, keepdim=True)",
+        "column_mean": "{0}.mean(dim=-2, keepdim=True)",
+    }
 
     def call(self, node):
         """A function without a foreach form; two plain numbers in a `where` take the parameter's dtype."""

@@ -1,4 +1,4 @@
-"""A rule as Triton: one launch updates every tensor of a table, piece by piece.
+"""A rule as Triton: one launch (with norms or means one more for each pass) updates every tensor of a table, piece by piece.
 
 `triton` prints the update. The arithmetic is float64 for float64, float32 for everything
 else, and rounds as IEEE says, since memory is what takes the time. `triton_numbers`
@@ -9,9 +9,9 @@ Both need nothing but Triton. Names that end in an underscore are ours, all othe
 import ast
 import math
 
-from ..language import Kind, split
-from .c import Unsupported
-from .lower import Apply, Choose, Leaf, Sum, identifier, literal, walk
+from ..language import Kind
+from .lower import Apply, Choose, Leaf, Sum, Unsupported, identifier, leaves, literal
+from .passes import names, passes
 
 HEAD = "import triton\nimport triton.language as tl\n"
 
@@ -26,6 +26,29 @@ def pointer_(address_, dtype_: tl.constexpr, mask_):
         at_ = tl.multiple_of(at_, 16)
     return at_
 ''',
+    "mixed_": '''
+@triton.jit
+def mixed_(x_):
+    """32 bits that look random, from 32 that count."""
+    x_ ^= x_ >> 16
+    x_ *= 0x7FEB352D
+    x_ ^= x_ >> 15
+    x_ *= 0x846CA68B
+    x_ ^= x_ >> 16
+    return x_
+''',
+    "scatter_": '''
+@triton.jit
+def scatter_(x_, random_):
+    """Float32 as bfloat16, up or down, so that the mean is x."""
+    bits_ = x_.to(tl.uint32, bitcast=True) + (random_ & 0xFFFF)
+    return tl.where(x_ != x_, x_, (bits_ & 0xFFFF0000).to(tl.float32, bitcast=True))
+''',
+    "wanted_": """
+@triton.jit
+def wanted_(x_, mask_):
+    return x_ if mask_ is None else tl.where(mask_, x_, 0.0)
+""",
     "square_": """
 @triton.jit
 def square_(x_):
@@ -73,71 +96,122 @@ CALLS = {
     "minimum": "tl.minimum({0}, {1}, tl.PropagateNan.ALL)",
 }
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
+ADDED = {"norm": "{0} * {0}", "mean": "{0}"}
+FINISH = {"norm": "tl.sqrt({0})", "mean": "({0} / {1})"}
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
-def triton(lowered, dtype="float32", state_dtype=None):
-    """Triton source of a lowered program: a kernel ``<rule>_step``.
+def triton(lowered, dtype="float32", state_dtype=None, stochastic=False):
+    """Triton source of a lowered program: a kernel for each of its passes (`names`), the updating one last.
 
-    Its arguments: ``chunk_``, (tensor, start, stop) per program; ``pointers_``, the
+    Their arguments: ``chunk_``, (tensor, start, stop) per program; ``pointers_``, the
     addresses of all first tensors of the program, then of all second ones, and so on;
     ``row_``, each tensor's row of numbers; ``number_``, rows of ``lowered.coefficients``
-    in float64; ``tensors_``, how many there are; ``BLOCK``, elements at a time.
+    in float64; ``tensors_``, how many there are; with norms or means also ``reduced_``, per
+    tensor its size and the whole sums, and ``partial_``, per program what it adds to them,
+    both in float64; if it rounds by chance ``seed_``, another number each step; ``BLOCK``,
+    elements at a time.
 
     Args:
         lowered: the program.
         dtype: of parameters and gradients: ``float32``, ``float64``, ``bfloat16`` or ``float16``.
         state_dtype: of states, if another.
+        stochastic: round bfloat16 parameters up or down by chance, so that they are right in the mean.
 
     Raises:
-        Unsupported: the program has a norm or a mean.
+        Unsupported: the program looks at rows, columns or whole tensors.
     """
-    if lowered.has_reductions:
-        raise Unsupported(f"rule {lowered.program.name!r} has a norm or a mean, which the Triton form does not do")
-    program = lowered.program
-    types = {n: dtype if n in ("param", "grad") else state_dtype or dtype for n in program.tensors}
+    if not lowered.fusable:
+        raise Unsupported(f"rule {lowered.program.name!r} looks at rows, columns or whole tensors, which the Triton form does not do")
+    types = {n: dtype if n in ("param", "grad") else state_dtype or dtype for n in lowered.program.tensors}
     real = "float64" if "float64" in types.values() else "float32"
-    return _with_helpers(_block(lowered, types, real) + _kernel(lowered, types, real))
+    whole, stochastic = passes(lowered), stochastic and dtype == "bfloat16"
+    printed = [_Pass(name, part, whole.reductions, types, real, stochastic).source() for name, part in zip(names(lowered), whole.passes)]
+    return _with_helpers("".join(printed))
 
 
-def _block(lowered, types, real):
-    """The function that updates one block of elements."""
-    program, print_ = lowered.program, _Tensors(lowered, real)
-    read = {split(n.target)[0] for _, e in lowered.body for n in walk(e) if isinstance(n, Leaf) and n.target.endswith("@0")}
-    written = [n for n in program.tensors if n in program.outputs and program.last(n)]
-    used = [n for n in program.tensors if n in read or n in written]
-    return _lines(
-        *_head(f"{program.name}_block", _arguments(lowered), "at_", "mask_"),
-        *(f"{n}_ = pointer_({n}_, tl.{types[n]}, mask_) + at_" for n in used),
-        *(f"{n} = tl.load({n}_, mask_){_cast(types[n], real)}" for n in used if n in read),
-        *(f"{identifier(target)} = {print_.value(node)}" for target, node in lowered.body),
-        *(f"tl.store({n}_, {identifier(f'{n}@{program.last(n)}')}, mask_)" for n in written),
-    )
+class _Pass:
+    """One pass: the function that goes over a block of elements, and the kernel that finds its piece of work for it."""
 
+    def __init__(self, name, part, reductions, types, real, stochastic):
+        self.stochastic = stochastic
+        self.name, self.lowered, self.sums, self.reductions = name, part.lowered, part.reductions, reductions
+        self.types, self.real, self.program = types, real, part.lowered.program
+        used = {target for node in (*(e for _, e in self.lowered.body), *(r.value for r in self.sums)) for target in leaves(node)}
+        self.read = [n for n in self.program.tensors if f"{n}@0" in used]
+        self.written = [] if self.sums else [n for n in self.program.tensors if n in self.program.outputs and self.program.last(n)]
+        self.used = [n for n in self.program.tensors if n in self.read or n in self.written]
+        self.known = [r.target for r in reductions if r.target in used]  # sums of earlier passes
+        self.scattered = stochastic and "param" in self.written
+        seeds = ["seed_", "start_"] if self.scattered else []
+        self.arguments = [*seeds, *(f"{n}_" for n in self.used), *(f"n{i}_" for i in range(len(self.lowered.coefficients))), *self.known]
 
-def _kernel(lowered, types, real):
-    """The function that finds its piece of work and goes over it: without a mask where whole blocks are aligned."""
-    name, tensors, count = lowered.program.name, lowered.program.tensors, len(lowered.coefficients)
-    call = f"{name}_block({', '.join(_arguments(lowered))}, i_ + tl.arange(0, BLOCK), {{}})"
-    return _lines(
-        *_head(f"{name}_step", ("chunk_", "pointers_", "row_", "number_", "tensors_"), constant="BLOCK"),
-        "chunk_ += 3 * tl.program_id(0)",
-        "tensor_, start_, stop_ = tl.load(chunk_), tl.load(chunk_ + 1), tl.load(chunk_ + 2)",
-        *(f"{n}_ = tl.load(pointers_ + {i} * tensors_ + tensor_) + {BYTES[types[n]]} * start_" for i, n in enumerate(tensors)),
-        f"number_ += {count} * tl.load(row_ + tensor_)",
-        *(f"n{i}_ = tl.load(number_ + {i}){_cast('float64', real)}  # {c}" for i, c in enumerate(lowered.coefficients)),
-        "length_ = (stop_ - start_).to(tl.int32)",
-        f"aligned_ = ({' | '.join(f'{n}_' for n in tensors)}) % 16 == 0",
-        "whole_ = tl.where(aligned_, length_ // BLOCK * BLOCK, 0)  # a mask would stand in the way of wide access",
-        "for i_ in range(0, whole_, BLOCK):",
-        "    " + call.format("None"),
-        "for i_ in range(whole_, length_, BLOCK):",
-        "    " + call.format("i_ + tl.arange(0, BLOCK) < length_"),
-    )
+    def source(self):
+        return self.block() + self.kernel()
 
+    def block(self):
+        print_ = _Tensors(self.lowered, self.real)
+        return _lines(
+            *_head(f"{self.name}_block", [*self.arguments, *self.totals()], "at_", "mask_"),
+            *(f"{n}_ = pointer_({n}_, tl.{self.types[n]}, mask_) + at_" for n in self.used),
+            *(f"{n} = tl.load({n}_, mask_){_cast(self.types[n], self.real)}" for n in self.read),
+            *(f"{identifier(target)} = {print_.value(node)}" for target, node in self.lowered.body),
+            *(f"tl.store({n}_, {self.rounded(n)}, mask_)" for n in self.written),
+            *self.added(print_),
+        )
 
-def _arguments(lowered):
-    return [*(f"{n}_" for n in lowered.program.tensors), *(f"n{i}_" for i in range(len(lowered.coefficients)))]
+    def rounded(self, name):
+        value = identifier(f"{name}@{self.program.last(name)}")
+        return f"scatter_({value}, mixed_((start_ + at_).to(tl.uint32) ^ seed_))" if self.scattered and name == "param" else value
+
+    def added(self, print_):
+        """The lines that add a block to the totals, which stay blocks; what a mask leaves out counts nothing."""
+        if not self.sums:
+            return []
+        lines = []
+        for i, reduction in enumerate(self.sums):
+            value = f"value{i}_"
+            lines.append(f"{value} = {print_.value(reduction.value)}")
+            lines.append(f"total{i}_ += wanted_({ADDED[reduction.function].format(value)}, mask_)")
+        return [*lines, f"return {', '.join(self.totals())}"]
+
+    def totals(self):
+        return [f"total{i}_" for i in range(len(self.sums))]
+
+    def kernel(self):
+        tables = ("chunk_", "pointers_", "row_", "number_", "tensors_", *(("reduced_", "partial_") if self.reductions else ()),
+                  *(("seed_",) if self.stochastic else ()))  # fmt: skip
+        width = 1 + len(self.reductions)
+        return _lines(
+            *_head(self.name, tables, constant="BLOCK"),
+            "chunk_ += 3 * tl.program_id(0)",
+            "tensor_, start_, stop_ = tl.load(chunk_), tl.load(chunk_ + 1), tl.load(chunk_ + 2)",
+            *(f"{n}_ = tl.load(pointers_ + {i} * tensors_ + tensor_) + {BYTES[self.types[n]]} * start_"
+              for i, n in enumerate(self.program.tensors) if n in self.used),
+            f"number_ += {len(self.lowered.coefficients)} * tl.load(row_ + tensor_)",
+            *(f"n{i}_ = tl.load(number_ + {i}){_cast('float64', self.real)}  # {c}" for i, c in enumerate(self.lowered.coefficients)),
+            *(f"{r.target} = {self.finished(r, i, width)}" for i, r in enumerate(self.reductions) if r.target in self.known),
+            *(["seed_ = mixed_((seed_ + tensor_).to(tl.uint32))"] if self.scattered else []),
+            "length_ = (stop_ - start_).to(tl.int32)",
+            f"aligned_ = ({' | '.join(f'{n}_' for n in self.used)}) % 16 == 0",
+            "whole_ = tl.where(aligned_, length_ // BLOCK * BLOCK, 0)  # a mask would stand in the way of wide access",
+            *(f"{total} = tl.zeros((BLOCK,), tl.{self.real})" for total in self.totals()),
+            "for i_ in range(0, whole_, BLOCK):",
+            "    " + self.call("None"),
+            "for i_ in range(whole_, length_, BLOCK):",
+            "    " + self.call("i_ + tl.arange(0, BLOCK) < length_"),
+            *(f"tl.store(partial_ + {width} * tl.program_id(0) + {self.reductions.index(r) + 1}, tl.sum({total}).to(tl.float64))"
+              for r, total in zip(self.sums, self.totals())),
+        )  # fmt: skip
+
+    def call(self, mask):
+        result = f"{', '.join(self.totals())} = " if self.sums else ""
+        return f"{result}{self.name}_block({', '.join([*self.arguments, *self.totals()])}, i_ + tl.arange(0, BLOCK), {mask})"
+
+    def finished(self, reduction, i, width):
+        """The number that a whole sum comes to."""
+        return FINISH[reduction.function].format(f"tl.load(reduced_ + {width} * tensor_ + {i + 1})",
+                                                 f"tl.load(reduced_ + {width} * tensor_)") + _cast("float64", self.real)  # fmt: skip
 
 
 def _head(name, arguments, *more, constant=None):

@@ -1,8 +1,8 @@
 """Small real tasks whose data ship with packages: nothing is downloaded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Callable
 
 import torch
 from torch import nn

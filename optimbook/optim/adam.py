@@ -2,7 +2,7 @@
 
 import torch
 
-from ..engine.optimizer import non_negative, optimizer
+from ..engine.optimizer import check_betas, non_negative, optimizer
 from ..functions import maximum, sqrt
 from ..rule import rule
 
@@ -69,15 +69,12 @@ class Adam(optimizer(adam, packed={"betas": ("beta1", "beta2")})):
 
     def _check(self, options):
         super()._check(options)
+        if isinstance(options["lr"], torch.Tensor) and options["foreach"] and not options["capturable"]:
+            raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
         non_negative(self, options, eps="epsilon value")
-        betas = options["betas"]
-        if len(betas) != 2:
-            raise ValueError(f"Invalid betas: {betas}; Adam takes two")
-        for i, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}; it must be at least 0 and below 1")
+        check_betas(self, options["betas"])
         non_negative(self, options, weight_decay="weight_decay value")
-        _check_kinds(betas, options)
+        _check_kinds(options["betas"], options)
 
 
 def _check_kinds(betas, options):

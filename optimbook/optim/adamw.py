@@ -15,7 +15,8 @@ class AdamW(Adam):
 
     The other arguments, the states and the errors are those of `Adam`.
 
-    Source: Loshchilov and Hutter 2019, algorithm 2, with the schedule multiplier in the learning rate.
+    Source: Loshchilov and Hutter 2019, algorithm 2, with its schedule multiplier :math:`\eta_t` and rate :math:`\alpha` as one,
+    :math:`\gamma = \eta_t\alpha`. The paper takes :math:`\eta_t\lambda\theta` off, without :math:`\alpha`; torch and this class do not.
     """
 
     rule = adamw

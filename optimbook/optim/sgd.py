@@ -46,11 +46,12 @@ class SGD(optimizer(sgd)):
         ValueError: a rate is negative or not finite, or Nesterov's form lacks a momentum or has a dampening.
         RuntimeError: options that exclude each other.
 
-    Source: Robbins and Monro 1951; momentum: Polyak 1964; the form of Nesterov's: Sutskever et al. 2013, section 2.
+    Source: Robbins and Monro 1951; momentum: Polyak 1964; the form of Nesterov's: Sutskever et al. 2013, section 2,
+    with the point where they take the gradient as the parameters (Bengio, Boulanger-Lewandowski and Pascanu 2013).
     """
 
     paper = {"title": "A Stochastic Approximation Method", "authors": "Robbins and Monro", "year": 1951, "url": "https://doi.org/10.1214/aoms/1177729586"}
-    densifies = True  # torch's SGD takes sparse gradients
+    sparse = "dense"  # where more than the gradient's own rows move, as with momentum
 
     def __init__(self, params, lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False, *,
                  maximize=False, foreach=None, differentiable=False, fused=None):  # fmt: skip

@@ -1,4 +1,4 @@
-"""Has every public class its chapter? Those without stand in a list that may only shrink."""
+"""Has every public class its chapter? Those without stand in a list, to which none that has left it may return."""
 
 import inspect
 import re
@@ -9,8 +9,8 @@ from .notebooks import ROOT
 LIST = ROOT / "tests" / "without_chapter.txt"
 
 
-def problems(classes, chapters, listed, before=None):
-    """`classes` are public, `listed` are excused, `before` were excused when the list was made."""
+def problems(classes, chapters, listed, left=frozenset()):
+    """`classes` are public, `listed` are excused, `left` were excused once and got their chapter."""
     for cls in classes:
         chapter = chapter_of(cls, chapters)
         if chapter is None and cls.__name__ not in listed:
@@ -19,8 +19,8 @@ def problems(classes, chapters, listed, before=None):
             yield f"{cls.__name__} has its chapter, {chapter}: take it off {LIST.name}"
     for name in sorted(listed - {cls.__name__ for cls in classes}):
         yield f"{LIST.name} names {name}, which is no public class"
-    if before is not None and listed - before:
-        yield f"{LIST.name} may only shrink, and {sorted(listed - before)} are new in it"
+    if listed & left:
+        yield f"{LIST.name} names {sorted(listed & left)} again, which had a chapter"
 
 
 def chapter_of(cls, chapters):
@@ -53,13 +53,14 @@ def listed(text):
     return {line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")}
 
 
-def first_version():
-    """The list as it was first committed, or None where there is no history to ask."""
+def left():
+    """The names that stood in the list once and were taken off it, as far as there is history to ask."""
     try:
-        commits = git("log", "--diff-filter=A", "--format=%H", "--", LIST.relative_to(ROOT)).split()
-        return listed(git("show", f"{commits[-1]}:{LIST.relative_to(ROOT).as_posix()}")) if commits else None
+        commits = git("log", "--reverse", "--format=%H", "--", LIST.relative_to(ROOT)).split()
+        versions = [listed(git("show", f"{commit}:{LIST.relative_to(ROOT).as_posix()}")) for commit in commits]
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return set()
+    return {name for before, after in zip(versions, versions[1:]) for name in before - after}
 
 
 def git(*arguments):

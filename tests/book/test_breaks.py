@@ -244,4 +244,4 @@ def test_a_list_that_grows_or_is_stale():
     assert not list(coverage.problems([Adam], [chapter], listed=set()))
     assert "take it off" in "".join(coverage.problems([Adam], [chapter], listed={"Adam"}))
     assert "no public class" in "".join(coverage.problems([Adam], [chapter], listed={"Gone"}))
-    assert "may only shrink" in "".join(coverage.problems([], [], listed={"Adam"}, before={"SGD"}))
+    assert "['Adam'] again" in "".join(coverage.problems([], [], listed={"Adam"}, left={"Adam"}))

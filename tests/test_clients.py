@@ -1,0 +1,183 @@
+"""Training loops of others run with our classes as with torch's: they train, save, resume, and end at the same parameters."""
+
+import os
+
+os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
+
+import pytest
+import torch
+from torch import nn
+
+import optimbook
+
+STEPS, CHANGE = 8, 4  # a checkpoint is taken after CHANGE steps
+MODULES = {"torch": torch.optim, "ours": optimbook}
+OPTIONS = [
+    ("AdamW", {"lr": 0.01, "weight_decay": 0.1}),
+    ("AdamW", {"lr": 0.01, "fused": True}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True}),
+    ("RMSprop", {"lr": 0.005, "centered": True}),
+]
+
+options = pytest.mark.parametrize("name, kwargs", OPTIONS, ids=str)
+
+
+def assert_trains_and_resumes(run):
+    """``run(whose, resume)`` trains with torch's classes or ours, from the start or from the checkpoint of an earlier run.
+
+    It returns what became of the parameters, and where it saved them in the middle.
+    """
+    (theirs, checkpoint_of_torch), (ours, checkpoint) = run("torch", None), run("ours", None)
+    assert_equal(ours, theirs)
+    assert_equal(run("ours", checkpoint)[0], theirs)
+    assert_equal(run("ours", checkpoint_of_torch)[0], theirs)
+    assert_equal(run("torch", checkpoint)[0], theirs)
+
+
+def assert_equal(ours, theirs):
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype == torch.float64
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def values(model):
+    return [p.detach().clone() for p in model.parameters()]
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 1)).double()
+
+
+def batches():
+    """Pairs (x, y), four to a batch, enough for one epoch of CHANGE steps."""
+    x = torch.randn(4 * CHANGE, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    data = torch.utils.data.TensorDataset(x, x.sin().sum(1, keepdim=True))
+    return torch.utils.data.DataLoader(data, batch_size=4)
+
+
+# Hugging Face's Trainer
+
+
+class Sentences(torch.utils.data.Dataset):
+    def __len__(self):
+        return 16
+
+    def __getitem__(self, i):
+        tokens = torch.randint(0, 32, (8,), generator=torch.Generator().manual_seed(i))
+        return {"input_ids": tokens, "labels": tokens}
+
+
+def language_model():
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=32, n_positions=8)).double()
+
+
+def hugging_face(folder, resume, model, **trainer):
+    """Trains an epoch and a half, dropout and a shuffled order included; saves every CHANGE steps."""
+    transformers = pytest.importorskip("transformers")
+    arguments = transformers.TrainingArguments(
+        output_dir=str(folder), max_steps=STEPS, save_steps=CHANGE, per_device_train_batch_size=3, max_grad_norm=0.5,
+        lr_scheduler_type="cosine", use_cpu=True, report_to=[], disable_tqdm=True, logging_strategy="no", seed=3)  # fmt: skip
+    transformers.Trainer(model, arguments, train_dataset=Sentences(), **trainer).train(resume_from_checkpoint=resume)
+    return values(model), str(folder / f"checkpoint-{CHANGE}")
+
+
+@options
+def test_trainer_is_given_the_optimizer_and_the_scheduler(tmp_path, name, kwargs):
+    def run(whose, resume):
+        model, module = language_model(), MODULES[whose]
+        optimizer = getattr(module, name)(model.parameters(), **kwargs)
+        scheduler = module.lr_scheduler.CosineAnnealingLR(optimizer, STEPS, eta_min=1e-4)
+        return hugging_face(tmp_path / whose, resume, model, optimizers=(optimizer, scheduler))
+
+    assert_trains_and_resumes(run)
+
+
+@options
+def test_trainer_is_given_the_class(tmp_path, name, kwargs):
+    def run(whose, resume):
+        return hugging_face(tmp_path / whose, resume, language_model(), optimizer_cls_and_kwargs=(getattr(MODULES[whose], name), kwargs))
+
+    assert_trains_and_resumes(run)
+
+
+# Lightning
+
+
+def lightning(folder, resume, make):
+    """Two epochs with clipping; a checkpoint after the first."""
+    L = pytest.importorskip("lightning")  # noqa: N806
+    pytest.importorskip("lightning.pytorch")
+
+    class Module(L.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.network = network()
+
+        def training_step(self, batch, index):
+            loss = nn.functional.mse_loss(self.network(batch[0]), batch[1])
+            self.log("loss", loss, on_epoch=True)
+            return loss
+
+        def configure_optimizers(self):
+            return make(self.parameters())
+
+    module = Module()
+    saver = L.pytorch.callbacks.ModelCheckpoint(folder, filename="{step}", every_n_train_steps=CHANGE, save_top_k=-1)
+    trainer = L.Trainer(
+        max_steps=STEPS, accelerator="cpu", precision="64-true", gradient_clip_val=0.5, callbacks=[saver], default_root_dir=folder,
+        logger=False, enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
+    L.seed_everything(4, verbose=False)
+    trainer.fit(module, batches(), ckpt_path=resume)
+    assert trainer.global_step == STEPS
+    return values(module), folder / f"step={CHANGE}.ckpt"
+
+
+@options
+def test_lightning(tmp_path, name, kwargs):
+    def run(whose, resume):
+        def make(params):
+            module = MODULES[whose]
+            optimizer = getattr(module, name)(params, **kwargs)
+            scheduler = module.lr_scheduler.CosineAnnealingLR(optimizer, STEPS, eta_min=1e-4)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+        return lightning(tmp_path / whose, resume, make)
+
+    assert_trains_and_resumes(run)
+
+
+# Accelerate
+
+
+@options
+def test_accelerate(tmp_path, name, kwargs):
+    accelerate = pytest.importorskip("accelerate")
+
+    def run(whose, resume):
+        """Four epochs with two batches to a step and clipping; the state is saved after the second."""
+        accelerate.state.AcceleratorState._reset_state(True)
+        accelerator, module = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=2), MODULES[whose]
+        model = network()
+        optimizer = getattr(module, name)(model.parameters(), **kwargs)
+        scheduler = module.lr_scheduler.CosineAnnealingLR(optimizer, STEPS, eta_min=1e-4)
+        model, optimizer, loader, scheduler = accelerator.prepare(model, optimizer, batches(), scheduler)
+        torch.manual_seed(5)
+        if resume:
+            accelerator.load_state(resume)
+        for epoch in range(2 if resume else 0, 4):
+            for x, y in loader:
+                with accelerator.accumulate(model):
+                    accelerator.backward(nn.functional.mse_loss(model(x), y))
+                    if accelerator.sync_gradients:
+                        accelerator.clip_grad_norm_(model.parameters(), 0.5)
+                    optimizer.step()
+                    scheduler.step()
+                    optimizer.zero_grad()
+            if epoch == 1 and not resume:
+                accelerator.save_state(tmp_path / whose)
+        return values(accelerator.unwrap_model(model)), tmp_path / whose
+
+    assert_trains_and_resumes(run)
