@@ -25,7 +25,8 @@ options = pytest.mark.parametrize("name, kwargs", OPTIONS, ids=str)
 def assert_trains_and_resumes(run):
     """``run(whose, resume)`` trains with torch's classes or ours, from the start or from the checkpoint of an earlier run.
 
-    It returns what became of the parameters, and where it saved them in the middle.
+    It returns what became of the parameters, and where it saved them in the middle. One that resumes starts from other
+    parameters, so that it can only end at the same ones if it loads the checkpoint.
     """
     (theirs, checkpoint_of_torch), (ours, checkpoint) = run("torch", None), run("ours", None)
     assert_equal(ours, theirs)
@@ -44,8 +45,8 @@ def values(model):
     return [p.detach().clone() for p in model.parameters()]
 
 
-def network():
-    torch.manual_seed(0)
+def network(seed):
+    torch.manual_seed(seed)
     return nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 1)).double()
 
 
@@ -68,16 +69,17 @@ class Sentences(torch.utils.data.Dataset):
         return {"input_ids": tokens, "labels": tokens}
 
 
-def language_model():
+def language_model(seed):
     transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return transformers.GPT2LMHeadModel(transformers.GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=32, n_positions=8)).double()
 
 
-def hugging_face(folder, resume, model, **trainer):
+def hugging_face(folder, resume, model, options=None, **trainer):
     """Trains an epoch and a half, dropout and a shuffled order included; saves every CHANGE steps."""
     transformers = pytest.importorskip("transformers")
     arguments = transformers.TrainingArguments(
+        **(options or {}),
         output_dir=str(folder), max_steps=STEPS, save_steps=CHANGE, per_device_train_batch_size=3, max_grad_norm=0.5,
         lr_scheduler_type="cosine", use_cpu=True, report_to=[], disable_tqdm=True, logging_strategy="no", seed=3)  # fmt: skip
     transformers.Trainer(model, arguments, train_dataset=Sentences(), **trainer).train(resume_from_checkpoint=resume)
@@ -87,7 +89,7 @@ def hugging_face(folder, resume, model, **trainer):
 @options
 def test_trainer_is_given_the_optimizer_and_the_scheduler(tmp_path, name, kwargs):
     def run(whose, resume):
-        model, module = language_model(), MODULES[whose]
+        model, module = language_model(bool(resume)), MODULES[whose]
         optimizer = getattr(module, name)(model.parameters(), **kwargs)
         scheduler = module.lr_scheduler.CosineAnnealingLR(optimizer, STEPS, eta_min=1e-4)
         return hugging_face(tmp_path / whose, resume, model, optimizers=(optimizer, scheduler))
@@ -98,7 +100,21 @@ def test_trainer_is_given_the_optimizer_and_the_scheduler(tmp_path, name, kwargs
 @options
 def test_trainer_is_given_the_class(tmp_path, name, kwargs):
     def run(whose, resume):
-        return hugging_face(tmp_path / whose, resume, language_model(), optimizer_cls_and_kwargs=(getattr(MODULES[whose], name), kwargs))
+        model, given = language_model(bool(resume)), (getattr(MODULES[whose], name), kwargs)
+        return hugging_face(tmp_path / whose, resume, model, optimizer_cls_and_kwargs=given)
+
+    assert_trains_and_resumes(run)
+
+
+def test_trainer_steps_a_plateau_scheduler_by_its_metric(tmp_path):
+    def run(whose, resume):
+        model, module = language_model(bool(resume)), MODULES[whose]
+        optimizer = module.AdamW(model.parameters(), lr=0.01)
+        scheduler = module.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, threshold=1, threshold_mode="abs")
+        evaluate = {"eval_strategy": "steps", "eval_steps": 2, "metric_for_best_model": "eval_loss"}
+        ended = hugging_face(tmp_path / whose, resume, model, evaluate, eval_dataset=Sentences(), optimizers=(optimizer, scheduler))
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-5)  # a tenth at all evaluations but the first
+        return ended
 
     assert_trains_and_resumes(run)
 
@@ -107,18 +123,17 @@ def test_trainer_is_given_the_class(tmp_path, name, kwargs):
 
 
 def lightning(folder, resume, make):
-    """Two epochs with clipping; a checkpoint after the first."""
+    """Trains two epochs, with clipping; a checkpoint after the first."""
     L = pytest.importorskip("lightning")  # noqa: N806
-    pytest.importorskip("lightning.pytorch")
 
     class Module(L.LightningModule):
         def __init__(self):
             super().__init__()
-            self.network = network()
+            self.network = network(bool(resume))
 
         def training_step(self, batch, index):
             loss = nn.functional.mse_loss(self.network(batch[0]), batch[1])
-            self.log("loss", loss, on_epoch=True)
+            self.log("loss", loss, on_step=False, on_epoch=True)
             return loss
 
         def configure_optimizers(self):
@@ -149,6 +164,21 @@ def test_lightning(tmp_path, name, kwargs):
     assert_trains_and_resumes(run)
 
 
+def test_lightning_steps_a_plateau_scheduler_by_its_metric(tmp_path):
+    ended = {}
+    for whose, module in MODULES.items():
+        optimizers = []
+
+        def make(params, module=module, optimizers=optimizers):
+            optimizers.append(module.AdamW(params, lr=0.01))
+            scheduler = module.lr_scheduler.ReduceLROnPlateau(optimizers[0], patience=0, threshold=1e3, threshold_mode="abs")
+            return {"optimizer": optimizers[0], "lr_scheduler": {"scheduler": scheduler, "monitor": "loss"}}
+
+        ended[whose], _ = lightning(tmp_path / whose, None, make)
+        assert optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-3)
+    assert_equal(ended["ours"], ended["torch"])
+
+
 # Accelerate
 
 
@@ -157,10 +187,10 @@ def test_accelerate(tmp_path, name, kwargs):
     accelerate = pytest.importorskip("accelerate")
 
     def run(whose, resume):
-        """Four epochs with two batches to a step and clipping; the state is saved after the second."""
+        """Trains four epochs, with two batches to a step and clipping; saves after the second."""
         accelerate.state.AcceleratorState._reset_state(True)
         accelerator, module = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=2), MODULES[whose]
-        model = network()
+        model = network(bool(resume))
         optimizer = getattr(module, name)(model.parameters(), **kwargs)
         scheduler = module.lr_scheduler.CosineAnnealingLR(optimizer, STEPS, eta_min=1e-4)
         model, optimizer, loader, scheduler = accelerator.prepare(model, optimizer, batches(), scheduler)

@@ -203,7 +203,7 @@ def test_kinds():
     assert variables["ax"] == variables["param"] == variables["grad"] == Kind.TENSOR
     assert variables["eta"] == variables["mu"] == variables["step"] == Kind.NUMBER
     assert nadam.program().variables["mu_product"] == Kind.NUMBER
-    kinds = {a.name: a.kind for a in lamb.program().assignments}
+    kinds = {a.name: a.kind for a in lamb.program(adapt_vectors=True).assignments}
     assert kinds["trust"] == Kind.REDUCED and kinds["update"] == Kind.TENSOR
 
 
@@ -327,7 +327,7 @@ v_t &= \beta_2 v_{t-1} + \left(1 - \beta_2\right) g_t^{2} \\
     "last assignment": (reassigned, {}, r"m_t &= m'_t + "),
     "floor": (triangular, {}, r"\left\lfloor 1 + \frac{t}{2 \mathrm{size}} \right\rfloor"),
     "sign": (lion, {}, r"\operatorname{sign}\left(\beta_1 m_{t-1} + \left(1 - \beta_1\right) g_t\right)"),
-    "norm": (lamb, {}, r"\left\lVert \theta_{t-1} \right\rVert"),
+    "norm": (lamb, {"adapt_vectors": True}, r"\left\lVert \theta_{t-1} \right\rVert"),
 }  # fmt: skip
 
 

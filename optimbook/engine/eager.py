@@ -28,14 +28,16 @@ def compiled(lowered, spelling):
 class Eager:
     """Members that go by foreach or by the loop."""
 
-    def __init__(self, members, spelling, asked=False):
-        self.members, self.spelling, self.asked = members, spelling, asked
+    def __init__(self, members, spelling, asked=False, late=False):
+        """``late``: these parameters are among the others too, and go again from where those leave them."""
+        self.members, self.spelling, self.asked, self.late = members, spelling, asked, late
         self.states = number_states_of(members)
         self.names = [tensor_states(m.lowered.program) for m in members]
         self.kept, self.row = self._tensor_states(), None
 
     def prepare(self, groups, plain):
         """Works the numbers out; changes nothing; False if a state is not what it was."""
+        self.numbers = groups, plain
         kept = all(map(operator.is_, self._tensor_states(), self.kept))
         return kept and self.states.look(groups, plain)
 
@@ -43,6 +45,8 @@ class Eager:
         return [m.state.get(n) for m, names in zip(self.members, self.names) for n in names]
 
     def run(self):
+        if self.late:
+            self.states.look(*self.numbers)
         if self.row is not self.states.row:
             self.row = self.states.row
             self.buckets = self._buckets()
@@ -156,6 +160,9 @@ class Called:
         if not group.flag("differentiable"):
             (torch.view_as_real(state[name]) if is_complex else state[name]).copy_(value)
         else:
+            old = torch.view_as_real(state[name]) if is_complex else state[name]
+            # A rule may give one number; and of a parameter without dimensions states come out in the numbers' dtype.
+            value = value.to(old.dtype) if isinstance(value, torch.Tensor) else torch.full_like(old, value)
             state[name] = torch.view_as_complex(value) if is_complex else value
 
 

@@ -67,18 +67,19 @@ class Group:
 
 def gather(optimizer, grads, groups):
     """The parameters that have gradients, in order."""
-    grads, members = iter(grads), []
+    grads, members, states = iter(grads), [], {}
     for index, options in enumerate(optimizer.param_groups):
         for param in options["params"]:
             grad = next(grads)
             if grad is not None:
-                members.append(member(optimizer, param, grad, index, groups[index]))
+                members.append(member(optimizer, param, grad, index, groups[index], states))
     return members
 
 
-def member(optimizer, param, grad, index, group):
-    """A parameter of the group at an index, as the engine sees it."""
-    state = optimizer.state.get(param, {})  # kept in the optimizer only once there is something in it
+def member(optimizer, param, grad, index, group, states):
+    """A parameter of the group at an index, as the engine sees it; ``states`` are new ones, for a parameter that comes twice."""
+    # Kept in the optimizer only once there is something in it.
+    state = optimizer.state[param] if param in optimizer.state else states.setdefault(param, {})
     lowered = group.lowered(param)
     rows, columns = optimizer._matrix(param, group.options)
     return Member(
@@ -88,7 +89,7 @@ def member(optimizer, param, grad, index, group):
         group=index,
         lowered=lowered,
         first="first" in lowered.program.variables and any(state.get(n) is None for n in lowered.program.states),
-        sparse=_sparse(grad, lowered, optimizer),
+        sparse=_sparse(param, grad, lowered, optimizer),
         rows=rows,
         columns=columns,
         state_dtype=optimizer.state_dtype if optimizer.state_dtype and param.is_floating_point() else param.dtype,
@@ -96,11 +97,11 @@ def member(optimizer, param, grad, index, group):
     )
 
 
-def _sparse(grad, lowered, optimizer):
+def _sparse(param, grad, lowered, optimizer):
     if grad is None or grad.layout != torch.sparse_coo:
         return None
-    if _is_descent(lowered):
-        return "kept"
+    if _is_descent(lowered):  # torch adds a vector of numbers in the wrong place if the parameter begins inside its storage
+        return "kept" if grad.dense_dim() or not param.storage_offset() else "dense"
     return None if optimizer.sparse == "rows" and lowered.has_reductions else optimizer.sparse
 
 

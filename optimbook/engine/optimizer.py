@@ -98,7 +98,7 @@ class Optimizer(torch.optim.Optimizer):
         for index, options in enumerate(self.param_groups):
             group = self._read(options)
             for param in options["params"]:
-                self.state[param] = new_state(self, member(self, param, None, index, group), group)
+                self.state[param] = new_state(self, member(self, param, None, index, group, {}), group)
 
     def _start(self, name, param, options):
         """The number that a new state begins with: the rule's default, or 0; subclasses may look at the options."""
@@ -117,7 +117,7 @@ class Optimizer(torch.optim.Optimizer):
     def _matrix(self, param, options):
         """Rows and columns of the matrix that a parameter is taken as: all dimensions but the first are laid out in a row."""
         rows = param.shape[0] if param.dim() else 1
-        return rows, param.numel() // rows if rows else 0
+        return rows, math.prod(param.shape[1:])
 
     def __getstate__(self):
         return {**super().__getstate__(), **{n: getattr(self, n) for n in EXTRAS}}

@@ -6,6 +6,7 @@ it `Plan.holds`.
 """
 
 import warnings
+from collections import Counter
 
 import torch
 
@@ -42,7 +43,7 @@ class Plan:
         except BaseException:
             for member, state in fresh:  # as if the step had not been tried
                 for name in state:
-                    del member.state[name]
+                    member.state.pop(name, None)  # a parameter may come twice
                 if not member.state:
                     optimizer.state.pop(member.param, None)
             raise
@@ -61,8 +62,9 @@ class Plan:
                     self.kernels.append(make(by_path[path], groups))
                 except CannotBuild as reason:
                     self._without_kernel(by_path, path, groups, reason)
-        spelled = {"foreach": ("foreach", False), "foreach, asked": ("foreach", True), "loop": ("loop", False)}
+        spelled = {"foreach": ("foreach", False), "foreach, asked": ("foreach", True)}
         self.eager = [eager.Eager(by_path[p], *how) for p, how in spelled.items() if by_path.get(p)]
+        self.eager += [eager.Eager(turn, "loop", late=i > 0) for i, turn in enumerate(_turns(by_path.get("loop", [])))]
         if by_path.get("rows"):
             self.eager.append(eager.Rows(by_path["rows"]))
         if by_path.get("called"):
@@ -132,6 +134,18 @@ class Plan:
             for member in part.members:
                 member.grad = None  # as `release` in `tensors`: nothing here outlives `zero_grad`
         self.holding = self.eager
+
+
+def _turns(members):
+    """Members in rounds: a parameter that is there twice goes once in each of two."""
+    turns, count = [], Counter()
+    for member in members:
+        place = count[member.param]
+        count[member.param] += 1
+        if place == len(turns):
+            turns.append([])
+        turns[place].append(member)
+    return turns
 
 
 def _path(member, group, repeated):

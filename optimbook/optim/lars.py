@@ -7,15 +7,18 @@ from ..rule import rule
 __all__ = ["LARS", "lars"]
 
 
-@rule(symbols={"trust_coefficient": r"\eta", "trust": r"\rho", "rate": r"\gamma^{\theta}", "update": "u"})
+@rule(symbols={"trust_coefficient": r"\eta", "denominator": "d", "trust": r"\rho", "rate": "r", "update": "u"})
 def lars(param, grad, momentum_buffer=None, *,
          lr=1e-1, momentum=0.9, weight_decay=0, trust_coefficient=1e-3, eps=1e-8, nesterov=False, clip=False,
          adapt_vectors=False, matrix=False):
     if matrix or adapt_vectors:
-        trust = trust_coefficient * norm(param) / (norm(grad) + weight_decay * norm(param) + eps)
-        rate = lr * where(norm(param) > 0, trust, 1)
+        denominator = norm(grad) + weight_decay * norm(param) + eps
+        trust = trust_coefficient * norm(param) / where(denominator > 0, denominator, 1)
         if clip:
-            rate = minimum(rate, 1)
+            rate = minimum(trust, lr)
+        else:
+            rate = lr * trust
+        rate = where(norm(param) > 0, rate, lr)
         update = rate * (grad + weight_decay * param)
     else:
         update = lr * grad
@@ -43,7 +46,7 @@ class LARS(optimizer(lars)):
         trust_coefficient: :math:`\eta`, the part of a weight's norm that a rate of 1 moves it by.
         eps: added to the denominator of the trust ratio; the paper has none, which is 0.
         nesterov: step along the gradient plus the momentum to come, which the paper has not.
-        clip: let no tensor's rate exceed 1, :math:`\gamma\rho \le 1`. (LARC clips otherwise, to :math:`\min(\rho, \gamma)`.)
+        clip: take the rate :math:`\min(\rho, \gamma)` instead of :math:`\gamma\rho`, as LARC does; the paper has no such thing.
         adapt_vectors: scale and decay vectors and scalars too.
         maximize: ascend instead.
         foreach: lists of tensors at a time (True), one tensor at a time (False), or whatever is fastest (None).

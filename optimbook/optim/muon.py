@@ -19,7 +19,7 @@ MOST = 2**27  # elements in a stack: more would cost memory and save nothing
 def newton_schulz(tensors, a, b, c, eps, steps, stacked):
     r"""The nearest semi-orthogonal matrix, about: five steps of :math:`X \gets aX + (bXX^\top + c(XX^\top)^2)X` in bfloat16.
 
-    Singular values end between 0.7 and 1.2 with the default coefficients, which are chosen to raise small ones fast.
+    With the default coefficients singular values from 0.01 to 1 end between 0.68 and 1.14: they are chosen to raise small ones fast.
     Matrices of one shape go through together. The order of operations is torch's, so that results are equal to the last bit.
 
     Args:
