@@ -16,7 +16,7 @@ import optimbook
 from .floors import FLOORS
 from .timing import fastest, optimizers, ratio, turns
 
-LARGE = [25_000_000]  # one tensor: memory speed
+LARGE = [(5000, 5000)]  # one matrix of 25 M numbers: memory speed
 SMALL = [32] * 600  # bookkeeping
 GROUPS = 60
 CASES = {  # arguments, and which floor reads and writes the same

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import optimbook
-from optimbook import row_mean, optimizer, rule, sqrt
+from optimbook import optimizer, row_mean, rule, sqrt
 
 PATHS = {"default": {}, "loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 paths = pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)

@@ -1,5 +1,6 @@
 """Training loops of others run with our classes as with torch's: they train, save, resume, and end at the same parameters."""
 
+import functools
 import os
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
@@ -150,6 +151,10 @@ def lightning(folder, resume, make):
     return values(module), folder / f"step={CHANGE}.ckpt"
 
 
+quiet = pytest.mark.filterwarnings("ignore:::lightning")  # of folders that are not empty, and of Lightning's own old calls
+
+
+@quiet
 @options
 def test_lightning(tmp_path, name, kwargs):
     def run(whose, resume):
@@ -164,6 +169,7 @@ def test_lightning(tmp_path, name, kwargs):
     assert_trains_and_resumes(run)
 
 
+@quiet
 def test_lightning_steps_a_plateau_scheduler_by_its_metric(tmp_path):
     ended = {}
     for whose, module in MODULES.items():
@@ -211,3 +217,126 @@ def test_accelerate(tmp_path, name, kwargs):
         return values(accelerator.unwrap_model(model)), tmp_path / whose
 
     assert_trains_and_resumes(run)
+
+
+# torch.compile
+
+
+@pytest.mark.parametrize("name, kwargs", [*OPTIONS[:3], ("AdamW", {"lr": 0.01, "foreach": True})], ids=str)
+def test_a_compiled_step(name, kwargs):
+    """The engine is called as it is: nothing of it is traced, and a rate that changes compiles nothing anew."""
+    torch.compiler.reset()
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    ended = []
+    for module, compiled in ((torch.optim, lambda step: step), (optimbook, torch.compile)):
+        model = network(0)
+        optimizer = getattr(module, name)(model.parameters(), **kwargs)
+        scheduler, step = module.lr_scheduler.CosineAnnealingLR(optimizer, STEPS), compiled(optimizer.step)
+        for i, (x, y) in enumerate([*batches(), *batches()]):
+            nn.functional.mse_loss(model(x), y).backward()
+            if i % 3 == 1:
+                model[0].bias.grad = None
+            step()
+            scheduler.step()
+            optimizer.zero_grad()
+        ended.append(values(model))
+    assert_equal(*ended)
+    assert counters["stats"]["unique_graphs"] == 0 and counters["graph_break"]
+
+
+def test_a_compiled_training_step():
+    """Forward and backward are traced, the optimizer and its closure between them."""
+    torch.compiler.reset()
+
+    def train(module, compiled):
+        model = network(0)
+        optimizer = module.AdamW(model.parameters(), lr=0.01)
+
+        @compiled
+        def step(x, y):
+            def closure():
+                optimizer.zero_grad()
+                loss = nn.functional.mse_loss(model(x), y)
+                loss.backward()
+                return loss
+
+            return optimizer.step(closure)
+
+        losses = [step(x, y) for x, y in batches()]
+        return [loss.detach() for loss in losses] + values(model)
+
+    assert_equal(train(optimbook, torch.compile(backend="aot_eager")), train(torch.optim, lambda step: step))
+
+
+# torch.func
+
+
+class Learner:
+    """Two differentiable steps of training, as a function of the rate and of the parameters at the start."""
+
+    def __init__(self, module, name, kwargs):
+        self.optimizer, self.kwargs = getattr(module, name), kwargs
+        self.model, (self.batch, *_) = network(0), batches()
+
+    def loss(self, params):
+        """Copies go to the model, since the step overwrites the parameters and autograd has saved them."""
+        x, y = self.batch
+        return (torch.func.functional_call(self.model, {n: p.clone() for n, p in params.items()}, x) - y).square().mean()
+
+    def __call__(self, lr, start):
+        params = {n: p.clone() for n, p in start.items()}
+        optimizer = self.optimizer(params.values(), lr=lr, differentiable=True, **self.kwargs)
+        for _ in range(2):
+            grads = torch.func.grad(self.loss)(params)
+            for n, param in params.items():
+                param.grad = grads[n]
+            optimizer.step()
+        return self.loss(params)
+
+
+LR, START = torch.tensor(0.1, dtype=torch.float64), {n: p.detach() for n, p in network(1).named_parameters()}
+HARDER = [
+    ("SGD", {"momentum": 0.9}),
+    ("Adam", {"amsgrad": True}),
+    ("NAdam", {}),
+    ("RMSprop", {"momentum": 0.5, "centered": True}),
+    ("LAMB", {}),
+]
+
+harder = pytest.mark.parametrize("name, kwargs", HARDER, ids=str)
+
+
+@pytest.fixture
+def float64():
+    """Number states take the default dtype, so float64 is seen only under a float64 default."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("name, kwargs", [("SGD", {}), ("Adam", {"weight_decay": 0.1}), ("AdamW", {}), ("RAdam", {})], ids=str)
+def test_learning_to_learn(float64, name, kwargs):
+    """The gradient of what training leads to, by the rate and by the parameters at its start, is torch's."""
+    ours, theirs = (torch.func.grad(Learner(module, name, kwargs), argnums=(0, 1))(LR, START) for module in (optimbook, torch.optim))
+    assert ours[0] != 0
+    assert_equal([ours[0], *ours[1].values()], [theirs[0], *theirs[1].values()])
+
+
+@harder
+def test_learning_to_learn_where_torch_cannot(float64, name, kwargs):
+    """torch overwrites what its own backward pass needs, so that finite differences must judge, backwards and forwards."""
+    after, h = functools.partial(Learner(optimbook, name, kwargs), start=START), 1e-6
+    slope = (after(LR + h) - after(LR - h)) / (2 * h)
+    assert abs(slope) > 1e-3
+    torch.testing.assert_close(torch.func.grad(after)(LR), slope, rtol=1e-7, atol=0)
+    torch.testing.assert_close(torch.func.jvp(after, (LR,), (torch.ones_like(LR),))[1], slope, rtol=1e-7, atol=0)
+
+
+@harder
+def test_an_ensemble_trains_under_vmap(float64, name, kwargs):
+    train = functools.partial(Learner(optimbook, name, kwargs), 0.01)
+    members = [{n: p + i for n, p in START.items()} for i in range(3)]
+    together = torch.func.vmap(train)({n: torch.stack([m[n] for m in members]) for n in START})
+    torch.testing.assert_close(together, torch.stack([train(m) for m in members]), rtol=1e-12, atol=1e-12)

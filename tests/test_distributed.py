@@ -226,6 +226,13 @@ def zero(rank, name, kwargs, view):
 # DTensor parameters by themselves
 
 
+def tensor(seed, placements=None):
+    from torch.distributed.tensor import distribute_tensor
+
+    value = torch.randn(7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return distribute_tensor(value, mesh(), placements) if placements else value
+
+
 @pytest.mark.parametrize("name, kwargs", [o for o in OPTIONS if not {"fused", "foreach"} & o[1].keys()], ids=str)
 def test_dtensors(pair, name, kwargs):
     """Split by rows, by columns, not at all, and among plain tensors; some miss a gradient at times."""
@@ -233,14 +240,9 @@ def test_dtensors(pair, name, kwargs):
 
 
 def dtensors(rank, name, kwargs):
-    from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+    from torch.distributed.tensor import Replicate, Shard
 
     where = [[Shard(0)], [Shard(1)], [Replicate()], None]
-    devices = mesh()
-
-    def tensor(seed, placements):
-        value = torch.randn(7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-        return distribute_tensor(value, devices, placements) if placements else value
 
     def run(module):
         params = [nn.Parameter(tensor(i, placements)) for i, placements in enumerate(where)]
@@ -252,3 +254,97 @@ def dtensors(rank, name, kwargs):
         return values(params)
 
     assert_same_run(run)
+
+
+def test_dtensors_changed_between_steps(pair):
+    """A gradient that is split in another way, and parameters and states that somebody replaces, are noticed."""
+    pair(changed)
+
+
+def changed(rank):
+    from torch.distributed.tensor import Shard
+
+    def run(module):
+        param = nn.Parameter(tensor(0, [Shard(0)]))
+        optimizer = module.AdamW([param], lr=0.1)
+        state = optimizer.state[param]
+        changes = {
+            2: lambda: state.update(step=torch.tensor(1.0)),
+            3: lambda: state.update(exp_avg=tensor(20, [Shard(0)])),
+            4: lambda: state["exp_avg_sq"].mul_(2),
+            5: lambda: setattr(param, "data", tensor(21, [Shard(0)])),
+        }
+        for step in range(8):
+            changes.get(step, lambda: None)()
+            param.grad = tensor(step + 1, [Shard(int(step == 6))])
+            optimizer.step()
+        return values([param, *state.values()])
+
+    assert_same_run(run)
+
+
+def test_differentiable_dtensors(pair):
+    pair(differentiable)
+
+
+def differentiable(rank):
+    from torch.distributed.tensor import Shard
+
+    def run(module):
+        start = tensor(0, [Shard(0)]).requires_grad_()
+        param = start.clone()
+        optimizer = module.Adam([param], lr=0.1, differentiable=True)
+        for step in range(2):
+            param.grad = start * (step + 1)
+            optimizer.step()
+        param.square().sum().backward()
+        return values([param, start.grad, *optimizer.state[param].values()])
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # that of the step count
+    try:
+        assert_same_run(run)
+    finally:
+        torch.set_default_dtype(before)
+
+
+# The engine's own options
+
+
+@pytest.mark.parametrize("wrap", ["sharded", "replicated"])
+def test_clipping_in_the_step(pair, wrap):
+    """The norm that `max_grad_norm` bounds is that of all shards: what `clip_grad_norm_` does."""
+    pair(clipping, wrap)
+
+
+def clipping(rank, wrap):
+    def run(module, clip=None, **kwargs):
+        model = sharded(network()) if wrap == "sharded" else nn.parallel.DistributedDataParallel(network())
+        train(model, module.SGD(model.parameters(), lr=0.1, momentum=0.9, **kwargs), [rank], clip=clip)
+        return values(model.parameters())
+
+    assert_equal(run(optimbook, max_grad_norm=0.01), run(torch.optim, clip=0.01))
+
+
+@pytest.mark.parametrize("wrap", ["sharded", "replicated"])
+def test_chance_falls_alike_in_all_processes(pair, wrap):
+    """Copies of a parameter that is rounded by chance stay copies, though the processes have generators of their own."""
+    pair(rounding, wrap)
+
+
+def rounding(rank, wrap):
+    from torch.distributed.tensor import Replicate, distribute_tensor
+
+    torch.manual_seed(rank)
+    value = torch.ones(1000, dtype=torch.bfloat16)
+    place = (lambda t: distribute_tensor(t, mesh(), [Replicate()])) if wrap == "sharded" else lambda t: t
+    param = nn.Parameter(place(value))
+    optimizer = optimbook.SGD([param], lr=1e-3, stochastic_rounding=True)
+    for _ in range(STEPS):
+        param.grad = place(value)
+        optimizer.step()
+    mine = (param.to_local() if wrap == "sharded" else param).detach()
+    both = [torch.empty_like(mine) for _ in range(SIZE)]
+    dist.all_gather(both, mine)
+    assert both[0].unique().numel() > 1
+    assert_equal(both[:1], both[1:])

@@ -323,6 +323,15 @@ def test_first_length_and_scale():
     assert r"\sqrt" in lbfgs.cubic_minimiser.latex() and "sqrt" in lbfgs.cubic_minimiser.javascript()
 
 
+@pytest.mark.parametrize("drop, slope, high, steep", [
+    (1.01e-4, -0.95, False, True), (0.99e-4, -0.95, True, True), (0.5, -0.89, False, False), (0.5, 0.89, False, False), (0.5, 0.91, False, True),
+])  # fmt: skip
+def test_wolfe_conditions(drop, slope, high, steep):
+    """N&W equation 3.7 with 1e-4 and 0.9, at twice the length and a start of slope -1."""
+    start, point = (lbfgs.Point(t, loss, torch.tensor(s), None) for t, loss, s in ((0, 3.0, -1.0), (2.0, 3.0 - 2 * drop, slope)))
+    assert bool(lbfgs.too_high(point, start)) is high and bool(lbfgs.flat(point, start)) is not steep
+
+
 @pytest.mark.parametrize("problem", ["rosenbrock", "logistic", "mlp", "complex"])
 @pytest.mark.parametrize("lr", [0.01, 1, 30])
 def test_accepted_points_satisfy_the_strong_wolfe_conditions(problem, lr, monkeypatch):

@@ -592,12 +592,20 @@ def test_rates_set_by_hand_between_building_and_loading_stay(make):
     assert now(new)[:2] == [0.123, now(old)[1]]
 
 
+def clocks(sequence):
+    return repr([part.last_epoch for part in sequence._schedulers])
+
+
 @sequences
 @pytest.mark.parametrize(("loaded", "tensor"), [(False, False), (True, True)])
 @pytest.mark.parametrize("last_epoch", [0, 19, 94])
 def test_sequence_resumed_by_last_epoch(make, loaded, tensor, last_epoch):
     """The step after the last one done, as from an untouched run; torch starts anew."""
     whole = run(ours, make, 120, tensor=tensor)
+    optimizer = sgd()
+    scheduler = make(torchs, optimizer)
+    advance(optimizer, scheduler, last_epoch + 1)
+    untouched = clocks(scheduler)
     for module in (ours, Mixed(ours, torchs)):
         optimizer = sgd(tensor)
         if loaded:
@@ -605,7 +613,7 @@ def test_sequence_resumed_by_last_epoch(make, loaded, tensor, last_epoch):
             advance(old, make(ours, old), last_epoch + 1)
             optimizer.load_state_dict(old.state_dict())
         scheduler = make(module, optimizer, last_epoch=last_epoch)
-        assert scheduler.last_epoch == last_epoch + 1
+        assert scheduler.last_epoch == last_epoch + 1 and clocks(scheduler) == untouched
         assert_equal(advance(optimizer, scheduler, 119 - last_epoch), whole[last_epoch + 1 :])
 
 

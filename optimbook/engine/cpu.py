@@ -16,7 +16,6 @@ from ..forms.lower import Unsupported
 from ..forms.passes import names, passes
 from . import states, tensors
 from .cache import CannotBuild, library
-from .numbers import random_seed
 
 DTYPES = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16", torch.float16: "half"}
 CHUNK = 16384  # elements; a tensor's pieces may go to different threads
@@ -201,10 +200,9 @@ class Kernels:
         """
         return self.tensors.look(grads) and self.states.look(groups, plain, self.tensors.moved)
 
-    def run(self):
+    def run(self, turn):
         """The step itself."""
-        if self.stochastic:
-            self.table.seed = random_seed()
+        self.table.seed = turn * len(self.members)  # the same in every process, so that copies of a parameter stay equal
         self.table.threads = torch.get_num_threads() if self.elements >= SMALL else 1
         numbers, starts = array("d"), array("q")
         for row in self.states.coefficients:

@@ -21,7 +21,6 @@ from ..forms.passes import names, passes
 from ..forms.triton import number_arguments, triton, triton_numbers
 from . import states, tensors
 from .cache import CannotBuild
-from .numbers import random_seed
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 WARPS = 8  # of 32 threads, that work as one program
@@ -141,7 +140,7 @@ class TritonKernel:
             CannotBuild: the program has no Triton form, or Triton cannot build it here.
         """
         self.lowered, self.device, self.tensors = lowered, torch.device(device), len(sizes)
-        self.stochastic = stochastic and dtype == torch.bfloat16
+        self.stochastic, self.seed = stochastic and dtype == torch.bfloat16, 0
         scope = _scope(triton, lowered, dtype, state_dtype or dtype, stochastic=self.stochastic)
         self.passes = [(scope[name], part.reductions) for name, part in zip(names(lowered), passes(lowered).passes)]
         chunks, first = array("q"), array("q", [0])
@@ -162,7 +161,7 @@ class TritonKernel:
 
     def _more(self):
         """What only some programs are given: room for sums, a seed."""
-        return (*self.sums[:2], *((random_seed(),) if self.stochastic else ()))
+        return (*self.sums[:2], *((self.seed,) if self.stochastic else ()))
 
     def _room(self, sizes, first):
         """For norms and means: per tensor its size and its sums, per program its part of them, and each tensor's first program."""
@@ -280,13 +279,14 @@ class Kernels:
         """Reads where everything is and works the numbers out; changes nothing; False if the plan must be made anew."""
         return self.tensors.look(grads) and self.numbers.look(groups, plain, self.tensors.moved)
 
-    def run(self):
+    def run(self, turn):
         for kernel, pointers, first, last in self._blocks():
             # Rows of other programs have another length, so each block gets its own, counted anew.
             used = sorted(set(self.numbers.row[first:last]))
             place = {row: i for i, row in enumerate(used)}
             rows = array("q", [place[row] for row in self.numbers.row[first:last]])
             numbers = array("d", [n for row in used for n in self.numbers.coefficients[row]])
+            kernel.seed = turn * len(self.members)
             kernel.launch(pointers, rows, numbers)
         self.numbers.write()
         self.tensors.release()
@@ -317,7 +317,7 @@ class DeviceKernels(Kernels):
         alike = all(type(t) is torch.Tensor and t.dtype == torch.float32 and t.device == self.members[first].param.device for t in states)
         return array("q", [t.data_ptr() for t in states]) if alike else None
 
-    def run(self):
+    def run(self, turn):
         for (kernel, pointers, first, last), addresses in zip(self._blocks(), self.addresses):
             program, members = kernel.lowered.program, self.members[first:last]
             used = sorted({m.group for m in members})

@@ -9,7 +9,7 @@ import torch
 
 from ..forms import torch as form
 from ..language import CLIP
-from .members import tensor_states
+from .members import misfit, tensor_states
 from .numbers import engine_numbers
 from .sharded import across
 from .states import number_states_of
@@ -44,7 +44,8 @@ class Eager:
     def _tensor_states(self):
         return [m.state.get(n) for m, names in zip(self.members, self.names) for n in names]
 
-    def run(self):
+    def run(self, turn):
+        self.turn = turn
         if self.late:
             self.states.look(*self.numbers)
         if self.row is not self.states.row:
@@ -90,16 +91,18 @@ class Eager:
 class Rows(Eager):
     """Members whose gradients are sparse: the loop, over the rows that each gradient has."""
 
-    def __init__(self, members):
-        super().__init__(members, "loop")
+    def __init__(self, members, late):
+        super().__init__(members, "loop", late=late)
 
     def step(self, lowered, members, numbers):
         (member,) = members
-        grad = member.grad.coalesce()  # an update is not linear, so no row may come twice
+        grad, dtype = member.grad.coalesce(), _wide(member)  # an update is not linear, so no row may come twice
         at, real = tuple(grad.indices()), torch.view_as_real if grad.is_complex() else lambda t: t
         whole = {n: member.param if n == "param" else member.state[n] for n in lowered.program.tensors if n != "grad"}
-        rows = {"grad": grad.values(), **{n: t[at].to(grad.dtype) for n, t in whole.items()}}
+        rows = {"grad": grad.values().to(dtype), **{n: t[at].to(dtype) for n, t in whole.items()}}
         compiled(lowered, "loop")(*(real(rows[n]) for n in lowered.program.tensors), numbers)
+        if member.stochastic:
+            rows["param"] = scattered(rows["param"], self.turn)
         for name, tensor in whole.items():
             tensor[at] = rows[name].to(tensor.dtype)
 
@@ -126,10 +129,12 @@ class Called:
         self.rule, self.members, self.groups = rule, members, groups
 
     def prepare(self, groups, plain):
+        """Changes nothing; False if a state is not what it should be."""
         self.groups = groups
-        return True
+        return not any(misfit(m) for m in self.members)
 
-    def run(self):
+    def run(self, turn):
+        self.turn = turn
         for member in self.members:
             self.step(member, self.groups[member.group])
 
@@ -150,7 +155,7 @@ class Called:
         hyperparameters = {n: group.hyperparameters[n] for n in self.rule.hyperparameters} | shape
         results = self.rule(*(given.get(n) for n in self.rule.variables), **hyperparameters)
         results = dict(zip(self.rule.returns, results if isinstance(results, tuple) else (results,)))
-        new = scattered(results["param"]) if member.stochastic else results["param"]
+        new = scattered(results["param"], self.turn) if member.stochastic else results["param"]
         (torch.view_as_real(member.param) if is_complex else member.param).copy_(new)
         for name in program.states:
             if name != "step":
@@ -172,8 +177,9 @@ def _wide(member):
     return torch.promote_types(dtype, torch.float32) if member.stochastic else dtype
 
 
-def scattered(x):
-    """Float32 numbers as bfloat16, up or down by chance, so that the mean is kept."""
+def scattered(x, turn):
+    """Float32 numbers as bfloat16, up or down by chance, so that the mean is kept; by the same chance in every process."""
     bits = x.contiguous().view(torch.int32)
-    rounded = (bits + torch.randint_like(bits, 2**16)) & ~0xFFFF
+    chance = torch.randint(2**16, x.shape, generator=torch.Generator(x.device).manual_seed(turn), dtype=torch.int32, device=x.device)
+    rounded = (bits + chance) & ~0xFFFF
     return torch.where(x.isnan(), x, rounded.view(torch.float32)).to(torch.bfloat16)

@@ -33,9 +33,11 @@ static uint64_t layout(const DLTensor *t) {
   uint64_t h = 1469598103934665603u;
 #define MIX(x) h = (h ^ (uint64_t)(x)) * 1099511628211u
   MIX(t->device.type); MIX(t->device.id); MIX(t->dtype.code); MIX(t->dtype.bits); MIX(t->ndim);
+  int64_t elements = 1;
+  for (int32_t i = 0; i < t->ndim; i++) elements *= t->shape[i];
   for (int32_t i = 0; i < t->ndim; i++) {
     MIX(t->shape[i]);
-    if (t->shape[i] != 1) MIX(t->strides[i]);
+    if (elements && t->shape[i] != 1) MIX(t->strides[i]);  /* of nothing, the strides say nothing */
   }
   return h;
 }

@@ -101,7 +101,8 @@ def _sparse(param, grad, lowered, optimizer):
     if grad is None or grad.layout != torch.sparse_coo:
         return None
     if _is_descent(lowered):  # torch adds a vector of numbers in the wrong place if the parameter begins inside its storage
-        return "kept" if grad.dense_dim() or not param.storage_offset() else "dense"
+        kept = (grad.dense_dim() or not param.storage_offset()) and not optimizer.stochastic_rounding
+        return "kept" if kept else "dense"
     return None if optimizer.sparse == "rows" and lowered.has_reductions else optimizer.sparse
 
 
@@ -140,12 +141,10 @@ def check(member, group, optimizer):
         raise RuntimeError(f"{name}: a parameter is {param.dtype} and its gradient {grad.dtype}; give both one dtype")
     if any(n > 1 and s == 0 for n, s in zip(param.shape, param.stride() if param.layout == torch.strided else ())):
         raise RuntimeError(f"{name}: a parameter of shape {tuple(param.shape)} is expanded: its elements share memory; clone it")
-    for state in tensor_states(member.lowered.program):
-        value = member.state.get(state)
-        shape = shape_of(param, member.lowered.program.variables[state])
-        if value is not None and (value.shape, value.dtype, value.device) != (shape, member.state_dtype, param.device):
-            is_, its = (f"{t.dtype} of shape {tuple(t.shape)} on {t.device}" for t in (value, param))
-            raise RuntimeError(f"{name}: state {state!r} is {is_}, and its parameter {its}; move or convert both")
+    state = misfit(member, missing=True)
+    if state:
+        is_, its = (f"{t.dtype} of shape {tuple(t.shape)} on {t.device}" for t in (member.state[state], param))
+        raise RuntimeError(f"{name}: state {state!r} is {is_}, and its parameter {its}; move or convert both")
     if grad.shape != param.shape:
         raise RuntimeError(f"{name}: a parameter has shape {tuple(param.shape)} and its gradient {tuple(grad.shape)}")
     if group.flag("capturable") and param.device.type not in _get_capturable_supported_devices():
@@ -153,6 +152,18 @@ def check(member, group, optimizer):
         raise AssertionError(f"If capturable=True, {optimizer.captured} must be on supported devices: {devices}.")
     if group.flag("foreach") and group.flag("differentiable"):
         raise AssertionError("_foreach ops don't support autograd")
+
+
+def misfit(member, missing=False):
+    """A state that is not as its parameter wants it; one may be ``missing``, or not."""
+    for name in member.lowered.program.states:
+        kind, value, param = member.lowered.program.variables[name], member.state.get(name), member.param
+        if value is None:
+            if not missing:
+                return name
+        elif kind != Kind.NUMBER and (value.shape, value.dtype, value.device) != (shape_of(param, kind), member.state_dtype, param.device):
+            return name
+    return None
 
 
 def new_state(optimizer, member, group):

@@ -83,8 +83,3 @@ def plain_number(name, value, optimizer):
     if not math.isfinite(value):
         raise ValueError(f"{optimizer}: {name} must be finite, and is {value}")
     return value
-
-
-def random_seed():
-    """From torch's own generator, so that `torch.manual_seed` decides."""
-    return int(torch.randint(2**31, ()))

@@ -32,9 +32,11 @@ class Optimizer(torch.optim.Optimizer):
             but within the step: the gradients stay as they are, and are read once less. None: never.
         stochastic_rounding: round bfloat16 parameters up or down by chance, so that small updates count in the mean.
             Other dtypes are rounded as ever.
+        fused: one compiled kernel for all tensors: insist (True), never (False), or if it can be (None). A rule that looks at
+            rows, columns or whole tensors has none.
         state_dtype: dtype of the tensor states, such as ``torch.bfloat16`` beside float32 parameters; None: the parameter's.
 
-    These three are no part of a parameter group, and so of no checkpoint.
+    All but ``fused`` are no part of a parameter group, and so of no checkpoint.
 
     Class attributes:
         rule: the update.
@@ -163,7 +165,7 @@ class Optimizer(torch.optim.Optimizer):
         params = [p for g in self.param_groups for p in g["params"]]
         for index, param in zip(indices, params):
             saved = state_dict["state"].get(index, {})
-            for name in saved.keys() & self.rule.states - self._number_states():
+            for name in saved.keys() & (set(self.rule.states) - self._number_states()):
                 if isinstance(saved[name], torch.Tensor):
                     self.state[param][name] = saved[name].to(param.device, self.state_dtype, copy=True)
 
@@ -218,7 +220,8 @@ class Optimizer(torch.optim.Optimizer):
             if len(plans) >= PLANS:
                 plans.clear()
             plans[mask] = plan
-        plan.run()
+        self._turn = self.__dict__.get("_turn", 0) + 1
+        plan.run(self._turn)
 
     def _group(self, index, options):
         """A group as the engine sees it; the last step's, if nothing was changed since."""

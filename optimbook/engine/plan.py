@@ -35,7 +35,8 @@ class Plan:
                 member.state.update(state)
                 optimizer.state[member.param] = member.state
         try:
-            members = [own_shard(m, tensor_states(m.lowered.program)) for m in members]
+            # Autograd must see the whole parameter.
+            members = [m if groups[m.group].flag("differentiable") else own_shard(m, tensor_states(m.lowered.program)) for m in members]
             self.shards = [(i, m) for i, m in enumerate(members) if m.whole]
             self._share_out(optimizer, members, groups)
             if not self.prepare(grads, groups, plain):
@@ -66,7 +67,7 @@ class Plan:
         self.eager = [eager.Eager(by_path[p], *how) for p, how in spelled.items() if by_path.get(p)]
         self.eager += [eager.Eager(turn, "loop", late=i > 0) for i, turn in enumerate(_turns(by_path.get("loop", [])))]
         if by_path.get("rows"):
-            self.eager.append(eager.Rows(by_path["rows"]))
+            self.eager += [eager.Rows(turn, late=i > 0) for i, turn in enumerate(_turns(by_path["rows"]))]
         if by_path.get("called"):
             self.eager.append(eager.Called(optimizer.rule, by_path["called"], groups))
         for part in self.eager:
@@ -127,9 +128,10 @@ class Plan:
                 return False
         return True
 
-    def run(self):
+    def run(self, turn):
+        """The step itself; ``turn`` counts the optimizer's steps, and seeds what is rounded by chance."""
         for part in (*self.kernels, *self.eager):
-            part.run()
+            part.run(turn)
         for part in self.holding:
             for member in part.members:
                 member.grad = None  # as `release` in `tensors`: nothing here outlives `zero_grad`

@@ -55,7 +55,7 @@ def still_own_shard(member, grad, names):
     return (
         param._local_tensor is member.param
         and placement(grad) == placement(param)
-        and all(getattr(state.get(n), "_local_tensor", None) is member.state[n] for n in names)
+        and all((getattr(state.get(n), "_local_tensor", None) if n in names else state.get(n)) is v for n, v in member.state.items())
     )
 
 

@@ -6,7 +6,7 @@ sums. Pointers come in the order of `Program.tensors`, hoisted numbers in the or
 """
 
 from ..language import Kind
-from .lower import Choose, Leaf, Sum, Unsupported, identifier, leaves, literal
+from .lower import Choose, Leaf, Sum, Unsupported, average, identifier, leaves, literal
 from .passes import names, passes
 
 STORAGE = {"float": "float", "double": "double", "bfloat16": "uint16_t", "half": "_Float16"}
@@ -146,6 +146,9 @@ class _Printer:
 
     def bare(self, node):
         """An expression without the parentheses around a sum."""
+        if average(node):
+            old, weight, new = average(node)
+            return f"{self(old)} + {self.coefficient(weight)} * ({self(new)} - {self(old)})"
         return " + ".join(map(self.term, node.terms)) if isinstance(node, Sum) else self(node)
 
     def coefficient(self, coefficient):

@@ -223,6 +223,18 @@ def _tidy(text):
     return ast.unparse(ast.parse(text, mode="eval"))
 
 
+def average(node):
+    """``(old, weight, new)`` of ``(1 - weight) * old + weight * new`` where old is a leaf, else None.
+
+    Printed as ``old + weight * (new - old)``, as torch's lerp, it treats infinities as torch does.
+    """
+    if not isinstance(node, Sum) or len(node.terms) != 2 or any(len(t.factors) != 1 or t.divisors for t in node.terms):
+        return None
+    old, new = node.terms
+    fits = isinstance(old.factors[0], Leaf) and complementary(old.coefficient, new.coefficient)
+    return (old.factors[0], new.coefficient, new.factors[0]) if fits else None
+
+
 def complementary(a, b):
     """Whether two coefficients add to one, as in an average ``beta * old + (1 - beta) * new``."""
     return b == _tidy(f"1 - ({a})") or a == _tidy(f"1 - ({b})")

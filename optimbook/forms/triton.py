@@ -10,7 +10,7 @@ import ast
 import math
 
 from ..language import Kind
-from .lower import Apply, Choose, Leaf, Sum, Unsupported, identifier, leaves, literal
+from .lower import Apply, Choose, Leaf, Sum, Unsupported, average, identifier, leaves, literal
 from .passes import names, passes
 
 HEAD = "import triton\nimport triton.language as tl\n"
@@ -301,6 +301,9 @@ class _Tensors:
 
     def value(self, node):
         """An expression that stands alone."""
+        if average(node):
+            old, weight, new = average(node)
+            return f"{self(old)} + {self.coefficient(weight)} * ({self(new)} - {self(old)})"
         return " + ".join(map(self.term, node.terms)) if isinstance(node, Sum) else self(node)
 
     def argument(self, node):

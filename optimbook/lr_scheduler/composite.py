@@ -196,7 +196,7 @@ def _go_in_sequence(sequence, step):
     ends = [max(0, milestone) - 1 for milestone in sequence._milestones]
     for end in (*(end for end in ends if 0 <= end < step), step):
         part, own = at_work(sequence, end)
-        go(part, own)
+        go(part, int(own))
     sequence.last_epoch, sequence._last_lr = step, part.get_last_lr()
 
 

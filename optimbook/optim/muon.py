@@ -10,8 +10,8 @@ from ..rule import rule
 
 __all__ = ["Muon", "muon", "newton_schulz"]
 
-TOGETHER = 2**14  # elements of a matrix up to which a CPU is faster over a stack of them; a GPU always is
-LEAST = 8  # rows and columns from which on torch multiplies a stack, on a CPU, in the same way as a single matrix
+# What a CPU does faster as a stack, and to the last bit as one by one; a GPU always takes stacks.
+TOGETHER, LEAST = 2**14, 8  # most elements of a matrix, least rows and columns
 MOST = 2**27  # elements in a stack: more would cost memory and save nothing
 
 
@@ -33,18 +33,25 @@ def newton_schulz(tensors, a, b, c, eps, steps, stacked):
     """
     out = [None] * len(tensors)
     for indices in _batches(tensors, stacked):
-        stack = torch.cat([_matrices(tensors[i], stacked).bfloat16() for i in indices])
-        tall = stack.size(1) > stack.size(2)
-        x = stack.mT if tall else stack
-        x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp(min=eps)
-        x, product = (x[0], torch.addmm) if len(x) == 1 else (x, torch.baddbmm)
-        for _ in range(int(steps)):
-            gram = x @ x.mT
-            x = product(x, product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-        parts = (x.mT if tall else x).reshape(stack.shape).split([_matrices(tensors[i], stacked).size(0) for i in indices])
-        for i, part in zip(indices, parts):
+        stacks = [_matrices(tensors[i], stacked).bfloat16() for i in indices]
+        x = torch.cat(stacks) if len(indices) > 1 else stacks[0]  # a single one keeps its order in memory
+        x = _orthogonal(x[0], a, b, c, eps, steps).unsqueeze(0) if len(x) == 1 else _orthogonal(x, a, b, c, eps, steps)
+        for i, part in zip(indices, x.split([len(s) for s in stacks])):
             out[i] = part.reshape(tensors[i].shape)
     return out
+
+
+def _orthogonal(x, a, b, c, eps, steps):
+    """The iteration, on a bfloat16 matrix or a stack of them."""
+    tall, product = x.size(-2) > x.size(-1), torch.addmm if x.dim() == 2 else torch.baddbmm
+    x = x.mT if tall else x
+    # Over the dimensions of a stack torch would add up in another order than over a matrix.
+    norms = torch.stack(torch._foreach_norm(list(x))).reshape(-1, 1, 1) if x.dim() == 3 else x.norm()
+    x = x / norms.clamp(min=eps)
+    for _ in range(int(steps)):
+        gram = x @ x.mT
+        x = product(x, product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
 
 
 def _matrices(tensor, stacked):
@@ -56,7 +63,8 @@ def _batches(tensors, stacked):
     alike = {}
     for i, tensor in enumerate(tensors):
         rows, columns = _matrices(tensor, stacked).shape[1:]
-        alone = tensor.device.type == "cpu" and (rows * columns > TOGETHER or min(rows, columns) < LEAST)
+        alike_there = rows * columns <= TOGETHER and min(rows, columns) >= LEAST and tensor.is_contiguous()
+        alone = tensor.device.type == "cpu" and not alike_there
         alike.setdefault((rows, columns, tensor.device, i if alone else None), []).append(i)
     for (rows, columns, *_), indices in alike.items():
         most = max(1, MOST // max(1, rows * columns))

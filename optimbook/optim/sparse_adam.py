@@ -1,5 +1,7 @@
 """Adam for sparse gradients, as in `torch.optim.SparseAdam`: only the rows that a gradient has are touched."""
 
+import torch
+
 from ..engine.optimizer import check_betas, optimizer, require
 from ..functions import sqrt
 from ..rule import rule
@@ -44,9 +46,10 @@ class SparseAdam(optimizer(sparse_adam, packed={"betas": ("beta1", "beta2")}, op
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, maximize=False):
         super().__init__(params, lr, betas, eps, maximize=maximize)
-        for what, names in {"sparse": "requires dense parameter tensors", "complex": "does not support complex parameters"}.items():
-            at = [[i, j] for i, g in enumerate(self.param_groups) for j, p in enumerate(g["params"]) if getattr(p, f"is_{what}") in (True,)]
-            require(not at, f"{what.capitalize()} params at indices {at}: SparseAdam {names}")
+        params = [([i, j], p) for i, g in enumerate(self.param_groups) for j, p in enumerate(g["params"])]
+        is_sparse, is_complex = ([at for at, p in params if kind(p)] for kind in (lambda p: p.is_sparse, torch.is_complex))
+        require(not is_sparse, f"Sparse params at indices {is_sparse}: SparseAdam requires dense parameter tensors")
+        require(not is_complex, f"Complex params at indices {is_complex}: SparseAdam does not support complex parameters")
 
     def _check(self, options):
         super()._check(options)
