@@ -90,12 +90,12 @@ def muon():
     """Few large matrices, odd ones, and many equal ones."""
     rows, kinds = {}, {"ours": optimbook.Muon, "torch": torch.optim.Muon}
     for what, sizes, bar in (
-        ("4 of 768 x 768", [(768, 768)] * 4, "≤ 1.05"),
-        ("64 x 64 to 256 x 64", [(64 * k, 64) for k in (1, 2, 3, 4)] * 5, "≤ 1.05"),
-        ("200 of 64 x 64", [(64, 64)] * 200, "≤ 1"),
+        ("2 of 256 x 256", [(256, 256)] * 2, "≤ 1.05"),  # without bfloat16 in hardware, larger ones take minutes
+        ("64 x 64 to 256 x 64", [(64 * k, 64) for k in (1, 2, 3, 4)] * 2, "≤ 1.05"),
+        ("50 of 64 x 64", [(64, 64)] * 50, "≤ 1"),
         ("200 of 16 x 16", [(16, 16)] * 200, "≤ 1"),
     ):
-        times = turns(optimizers(sizes, kinds), count=9, steps=1)
+        times = turns(optimizers(sizes, kinds), count=7, steps=1)
         rows[f"Muon, {what}: ours / torch's"] = bar, ratio(times, "ours", "torch")
     return rows
 
@@ -105,7 +105,7 @@ def muon():
 PEAK = """
 import sys, torch, optimbook
 cls = getattr(optimbook if sys.argv[1] == "ours" else torch.optim, sys.argv[2])
-params = [torch.nn.Parameter(torch.zeros(1000, 1000)) for _ in range(25)]
+params = [torch.nn.Parameter(torch.zeros(600, 600)) for _ in range(6)]
 for param in params:
     param.grad = torch.ones_like(param)
 optimizer = cls(params, **eval(sys.argv[3]))
@@ -146,9 +146,9 @@ def python(source, *arguments, **environment):
 
 def memory():
     rows = {}
-    for name, how in (("AdamW", "{'foreach': True}"), ("Adafactor", "{}"), ("Muon", "{}")):
+    for name, how in (("AdamW", "{'foreach': True}"), ("Adafactor", "{}"), ("Muon", "{'ns_steps': 1}")):
         ours, theirs = (python(PEAK, whose, name, how) for whose in ("ours", "torch"))
-        rows[f"{name}{how.strip('{}') and ', foreach'}: peak of temporaries / torch's"] = "≤ 1", ours / theirs
+        rows[f"{name} {how}: peak of temporaries / torch's"] = "≤ 1", ours / theirs
     return rows
 
 

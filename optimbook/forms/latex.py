@@ -85,6 +85,8 @@ class _Printer:
             return core + superscript
         if name in ENGINE:
             return core
+        if not self.program.variables:  # a formula of keyword arguments alone happens at no time
+            return core + "'" * ((version or 1) - 1) + superscript
         index, primes = self.index(name, version)
         core, _, subscript = core.partition("_")
         if subscript:  # TeX takes one subscript only

@@ -33,21 +33,23 @@ def newton_schulz(tensors, a, b, c, eps, steps, stacked):
     """
     out = [None] * len(tensors)
     for indices in _batches(tensors, stacked):
-        stacks = [_matrices(tensors[i], stacked).bfloat16() for i in indices]
-        x = torch.cat(stacks) if len(indices) > 1 else stacks[0]  # a single one keeps its order in memory
+        stacks = [_matrices(tensors[i], stacked).to(torch.bfloat16, copy=True) for i in indices]
+        sizes = list(map(len, stacks))
+        x = torch.cat(stacks) if len(stacks) > 1 else stacks[0]  # a single one keeps its order in memory
+        del stacks
         x = _orthogonal(x[0], a, b, c, eps, steps).unsqueeze(0) if len(x) == 1 else _orthogonal(x, a, b, c, eps, steps)
-        for i, part in zip(indices, x.split([len(s) for s in stacks])):
+        for i, part in zip(indices, x.split(sizes)):
             out[i] = part.reshape(tensors[i].shape)
     return out
 
 
 def _orthogonal(x, a, b, c, eps, steps):
-    """The iteration, on a bfloat16 matrix or a stack of them."""
+    """The iteration, on a bfloat16 matrix or a stack of them, whose memory it takes."""
     tall, product = x.size(-2) > x.size(-1), torch.addmm if x.dim() == 2 else torch.baddbmm
     x = x.mT if tall else x
     # Over the dimensions of a stack torch would add up in another order than over a matrix.
     norms = torch.stack(torch._foreach_norm(list(x))).reshape(-1, 1, 1) if x.dim() == 3 else x.norm()
-    x = x / norms.clamp(min=eps)
+    x.div_(norms.clamp(min=eps))
     for _ in range(int(steps)):
         gram = x @ x.mT
         x = product(x, product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
