@@ -73,7 +73,8 @@ def test_float32(name, implementation):
         ours, _ = run(optimbook, name, kwargs, torch.float32, steps, shapes)
         torchs, _ = torch_run(name, kwargs, torch.float32, steps, shapes)
         assert furthest(ours, exact) <= 2 * furthest(torchs, exact), kwargs
-        assert name not in BIT_EQUAL or all(map(torch.equal, ours, torchs)), kwargs
+        exact_rate = not isinstance(kwargs.get("lr"), torch.Tensor)  # torch works a tensor's coefficients out in float32
+        assert name not in BIT_EQUAL or not exact_rate or all(map(torch.equal, ours, torchs)), kwargs
 
 
 def exactly(name, kwargs, steps, shapes):

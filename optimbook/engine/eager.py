@@ -167,7 +167,7 @@ class Called:
         else:
             old = torch.view_as_real(state[name]) if is_complex else state[name]
             # A rule may give one number; and of a parameter without dimensions states come out in the numbers' dtype.
-            value = value.to(old.dtype) if isinstance(value, torch.Tensor) else torch.full_like(old, value)
+            value = value.to(old.dtype).expand_as(old) if isinstance(value, torch.Tensor) else torch.full_like(old, value)
             state[name] = torch.view_as_complex(value) if is_complex else value
 
 

@@ -7,7 +7,7 @@ from ..rule import rule
 __all__ = ["NAdam", "nadam"]
 
 
-@rule(symbols={"momentum_decay": r"\psi", "mu_next": r"\mu^{+}", "mu_product": r"\Pi"})
+@rule(symbols={"momentum_decay": r"\psi", "mu_next": r"\tilde{\mu}", "mu_product": r"\Pi"})
 def nadam(param, grad, exp_avg, exp_avg_sq, step, mu_product=1, *,
           lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8,
           weight_decay=0, momentum_decay=4e-3, decoupled_weight_decay=False):
@@ -31,7 +31,7 @@ class NAdam(optimizer(nadam, packed={"betas": ("beta1", "beta2")}, options=UNFUS
     r"""Adam that steps along the momentum of the step to come; a drop-in for `torch.optim.NAdam`.
 
     The momentum warms up from about :math:`\beta_1/2` to :math:`\beta_1`, as :math:`\mu_t = \beta_1(1 - 0.96^{t\psi}/2)`;
-    :math:`\mu^{+}_t` is :math:`\mu_{t+1}`, and :math:`\Pi_t` the product :math:`\mu_1\cdots\mu_t`. As in torch, and
+    :math:`\tilde\mu_t` is :math:`\mu_{t+1}`, and :math:`\Pi_t` the product :math:`\mu_1\cdots\mu_t`. As in torch, and
     otherwise than in the paper, :math:`m_t` itself averages with :math:`\beta_1` and not with :math:`\mu_t`.
 
     Args:
