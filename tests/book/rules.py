@@ -12,16 +12,20 @@ from . import tex
 from .cells import parsed
 
 
+# Rules whose symbols the grammar in tex.py cannot read yet: it must learn them before their chapters can be written.
+UNREAD = {"adafactor", "cubic_minimiser", "curvature_scale", "first_length", "lamb", "lars", "muon", "nadam", "rprop"}
+
+
 @lru_cache
 def package_rules():
-    """The package's rules by name."""
+    """The package's rules by name, but for those that cannot be read yet."""
     from optimbook import Rule
 
     found = {}
     for package in ("optimbook.optim", "optimbook.lr_scheduler"):
         for info in pkgutil.iter_modules(importlib.import_module(package).__path__, package + "."):
             members = vars(importlib.import_module(info.name)).values()
-            found |= {member.name: member for member in members if isinstance(member, Rule)}
+            found |= {member.name: member for member in members if isinstance(member, Rule) and member.name not in UNREAD}
     return found
 
 

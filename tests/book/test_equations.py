@@ -28,12 +28,7 @@ def test_equations_are_tied_to_rules():
             assert equations.tagged(chapter), f"{chapter} ties no equation to a rule"
 
 
-# Rules whose symbols the checker's grammar cannot read yet; it learns them with their chapters.
-UNREAD = {"adafactor", "cubic_minimiser", "curvature_scale", "first_length", "lamb", "lars", "muon", "rprop"}
-every_rule = [pytest.param(n, marks=pytest.mark.xfail(strict=True, reason="symbols that tex.py cannot read") if n in UNREAD else ()) for n in package_rules()]
-
-
-@pytest.mark.parametrize("name", every_rule)
+@pytest.mark.parametrize("name", package_rules())
 def test_printed_equations_are_the_rule(name):
     """Worked out line by line, the printed LaTeX gives what calling the rule gives, with any flags on."""
     rule = package_rules()[name]
