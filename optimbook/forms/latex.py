@@ -5,6 +5,7 @@ between carries a prime: $g'_t = g_t + \\lambda \\theta_{t-1}$.
 """
 
 import ast
+import re
 from dataclasses import dataclass
 
 from ..language import ENGINE, split
@@ -88,8 +89,9 @@ class _Printer:
         if not self.program.variables:  # a formula of keyword arguments alone happens at no time
             return core + "'" * ((version or 1) - 1) + superscript
         index, primes = self.index(name, version)
-        core, _, subscript = core.partition("_")
+        core, *subscript = re.split(r"(?<!\\)_", core, maxsplit=1)
         if subscript:  # TeX takes one subscript only
+            subscript = subscript[0]
             index = f"{{{subscript.strip('{}')},{index.strip('{}')}}}"
         return f"{core}{primes}{superscript}_{index}"
 
