@@ -118,6 +118,8 @@ class Definition:
         self.returns = _returns(self)
         self.conditions = _conditions(self)
         self.tests = [compile(ast.Expression(c), self.file, "eval") for c in self.conditions]
+        together = ast.Expression(ast.Tuple(list(self.conditions), ast.Load()))
+        self.together = compile(ast.fix_missing_locations(together), self.file, "eval")  # all in one go: a step may ask for many groups
         self.states = tuple(n for n in self.variables if n in self.returns or n == "step")
         _Checker(self).check()
         if "first" in self.variables and not any(n != "param" for n in self.states):
@@ -142,8 +144,10 @@ class Definition:
         A flag that is None leaves its conditions undecided (None).
         """
         scope = {name: values.get(name, 0) for name in self.flags}
-        open_ = {name for name, value in scope.items() if value is None}
-        return tuple(None if open_.intersection(test.co_names) else bool(eval(test, {}, scope)) for test in self.tests)
+        open_ = [name for name, value in scope.items() if value is None]
+        if not open_:
+            return tuple(map(bool, eval(self.together, {}, scope)))
+        return tuple(None if set(open_).intersection(test.co_names) else bool(eval(test, {}, scope)) for test in self.tests)
 
     def program(self, choice, *, maximize=False, clipped=False, name=None):
         """The program for one truth value per condition (`decide`); first ``grad = -grad``, ``grad = clip_ * grad`` if asked for."""

@@ -76,6 +76,7 @@ class Rule:
         self.defaults = {n: v for n, v in definition.defaults.items() if n not in fixed}
         self.flags = tuple(n for n in definition.flags if n not in fixed)
         self.by_shape = definition.shape
+        self._names = {*definition.hyperparameters, *definition.shape}
         self._lowered = {}
 
     def __call__(self, *args, **kwargs):
@@ -151,11 +152,10 @@ class Rule:
         return triton(self.lowered(**flags), dtype)
 
     def _known(self, values):
-        known = (*self._definition.hyperparameters, *self._definition.shape)
-        unknown = [n for n in values if n not in known]
+        unknown = values.keys() - self._names
         if unknown:
             have = ", ".join(self.hyperparameters)
-            raise TypeError(f"rule {self.name!r} has no hyperparameter {unknown[0]!r}; it has: {have}")
+            raise TypeError(f"rule {self.name!r} has no hyperparameter {min(unknown)!r}; it has: {have}")
 
 
 def _signature(function, fixed):

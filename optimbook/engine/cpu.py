@@ -8,6 +8,7 @@ among threads, calls each tensor's function, and keeps the number states.
 import ctypes
 from array import array
 from functools import cache
+from itertools import chain
 
 import torch
 
@@ -204,10 +205,7 @@ class Kernels:
         """The step itself."""
         self.table.seed = turn * len(self.members)  # the same in every process, so that copies of a parameter stay equal
         self.table.threads = torch.get_num_threads() if self.elements >= SMALL else 1
-        numbers, starts = array("d"), array("q")
-        for row in self.states.coefficients:
-            starts.append(len(numbers))
-            numbers.extend(row)
+        numbers, starts = array("d", chain.from_iterable(self.states.coefficients)), array("q", self.states.numbers.starts)
         self._point({"pointer": self.tensors.pointers, "row": self.states.row, "start_of_row": starts, "number": numbers})
         self.driver.run(ctypes.addressof(self.table))
         self.states.write()

@@ -32,7 +32,8 @@ typedef int (*describe)(void *object, DLTensor *out);
 static uint64_t layout(const DLTensor *t) {
   uint64_t h = 1469598103934665603u;
 #define MIX(x) h = (h ^ (uint64_t)(x)) * 1099511628211u
-  MIX(t->device.type); MIX(t->device.id); MIX(t->dtype.code); MIX(t->dtype.bits); MIX(t->ndim);
+  MIX((uint64_t)t->device.type << 48 | (uint64_t)(uint16_t)t->device.id << 32 | (uint64_t)t->dtype.code << 24 |
+      (uint64_t)t->dtype.bits << 16 | (uint64_t)t->ndim);
   int64_t elements = 1;
   for (int32_t i = 0; i < t->ndim; i++) elements *= t->shape[i];
   for (int32_t i = 0; i < t->ndim; i++) {
@@ -45,6 +46,8 @@ static uint64_t layout(const DLTensor *t) {
 /* Of Python's own C interface, what is needed; the references are borrowed. */
 extern void *PyList_GetItem(void *list, intptr_t i);
 extern void *PyDict_GetItem(void *dict, void *key);
+extern intptr_t PyDict_Size(void *dict);
+extern int PyDict_Next(void *dict, intptr_t *position, void **key, void **value);
 
 /* The i-th tensor of a list, or of a list of dicts the one under a key; null if it is not there. */
 static void *item(void *list, int64_t i, void *key) {
@@ -85,6 +88,17 @@ int64_t same(int64_t n, void *a, void *key, void *b) {
   return 1;
 }
 
+/* Per pair of dicts, whether they have other keys or other objects under them. */
+void changed(int64_t n, void *a, void *b, char *out) {
+  for (int64_t i = 0; i < n; i++) {
+    void *one = PyList_GetItem(a, i), *other = PyList_GetItem(b, i), *key, *value, *key_too, *value_too;
+    intptr_t here = 0, there = 0;
+    out[i] = PyDict_Size(one) != PyDict_Size(other);
+    while (!out[i] && PyDict_Next(one, &here, &key, &value) && PyDict_Next(other, &there, &key_too, &value_too))
+      out[i] = key != key_too || value != value_too;
+  }
+}
+
 /* Per object of a list, whether it is something else than `none`. */
 void present(int64_t n, void *list, void *none, char *out) {
   for (int64_t i = 0; i < n; i++) out[i] = PyList_GetItem(list, i) != none;
@@ -120,6 +134,16 @@ def present(values):
     return out.raw
 
 
+def changed(dicts, kept):
+    """Per dict of a list, whether it has other keys than the one kept of it, or other objects under them, as bytes."""
+    found = lookup()
+    if not found:
+        return bytes([a.keys() != b.keys() or any(a[k] is not b[k] for k in a) for a, b in zip(dicts, kept)])
+    out = ctypes.create_string_buffer(len(dicts))
+    found[0].changed(len(dicts), dicts, kept, ctypes.addressof(out))
+    return out.raw
+
+
 @cache
 def lookup():
     """``(library, describe)``, or None where torch or the machine has no such thing."""
@@ -139,6 +163,7 @@ def lookup():
     library.layouts.argtypes = [address, integer, python, address]
     library.look.argtypes = [address, integer, integer, python, address, address, address, address]
     library.same.argtypes = [integer, python, address, python]
-    library.present.argtypes, library.present.restype = [integer, python, python, address], None
+    for function in (library.present, library.changed):
+        function.argtypes, function.restype = [integer, python, python, address], None
     library.layouts.restype = library.look.restype = library.same.restype = integer
     return library, api.describe

@@ -49,7 +49,8 @@ class Group:
     @classmethod
     def read(cls, options, hyperparameters, programs, name):
         group = cls(options, hyperparameters, programs)
-        group.plain = {n: plain_number(n, v, name) for n, v in hyperparameters.items() if not group.keeps(v)}
+        kept = [n for n, v in hyperparameters.items() if group.keeps(v)]
+        group.plain = {n: plain_number(n, v, name) for n, v in hyperparameters.items() if n not in kept}
         group.key = (*map(id, programs), *(options.get(n) for n in ("fused", "foreach", "capturable", "differentiable")))
         return group
 

@@ -1,10 +1,12 @@
 """The hoisted numbers of a step: what depends on hyperparameters and number states alone."""
 
 import math
+from itertools import accumulate
 
 import torch
 
 from ..language import ENGINE, Kind
+from .lookup import same_items
 
 
 class Numbers:
@@ -18,6 +20,7 @@ class Numbers:
         self.names = number_states(members)
         self.rows, self.kinds, found = [], [], {}
         self.states = []  # per row, the number states before the step
+        self.known = None  # what `work_out` was last given, and what came of it
         for i, member in enumerate(members):
             given = engine_numbers(member)
             before = [column[i] for column in values]
@@ -27,6 +30,7 @@ class Numbers:
                 self.kinds.append((member.lowered, member.group, *self._places(member.lowered.program, given)))
                 self.states.append(before)
             self.rows.append(found[key])
+        self.starts = [0, *accumulate(len(lowered.coefficients) for lowered, *_ in self.kinds)][:-1]
 
     def _places(self, program, given):
         """Where a program's numbers come from (a state's place and what to add to it, or None and the number), and where they go."""
@@ -39,20 +43,26 @@ class Numbers:
     def work_out(self, groups, plain):
         """Per row: the number states after the step, and the coefficients.
 
-        ``plain`` has each group's hyperparameters as numbers.
+        ``plain`` has each group's hyperparameters as numbers, in a dict that nobody changes.
         """
+        if self.known and same_items(plain, self.known[0]):
+            _, hyperparameters, states, result = self.known
+            if states == self.states:  # without a number that counts on, nothing else can differ
+                return result
+        else:
+            hyperparameters = [[plain[group][n] for n in lowered.program.hyperparameters] for lowered, group, *_ in self.kinds]
         after, coefficients = [], []
-        for (lowered, group, come, go), before in zip(self.kinds, self.states):
+        for (lowered, _, come, go), before, values in zip(self.kinds, self.states, hyperparameters):
             numbers = [more if place is None else before[place] + more for place, more in come]
-            hyperparameters = [plain[group][n] for n in lowered.program.hyperparameters]
             try:
-                new, row = lowered.numbers(*numbers, *hyperparameters)
+                new, row = lowered.numbers(*numbers, *values)
             except (ArithmeticError, ValueError) as error:
                 names = (*lowered.program.numbers, *lowered.program.hyperparameters)
-                shown = ", ".join(f"{n}={v}" for n, v in zip(names, (*numbers, *hyperparameters)))
+                shown = ", ".join(f"{n}={v}" for n, v in zip(names, (*numbers, *values)))
                 raise ValueError(f"rule {lowered.program.name!r} cannot be worked out for {shown}: {error}") from error
             after.append([0.0 if place is None else new[place] for place in go])
             coefficients.append(row)
+        self.known = list(plain), hyperparameters, self.states, (after, coefficients)
         return after, coefficients
 
 
@@ -74,6 +84,8 @@ def plain_number(name, value, optimizer):
         TypeError: it is neither a number nor a tensor.
         ValueError: it is not finite, or a tensor of more than one element.
     """
+    if type(value) is float and math.isfinite(value):
+        return value
     if not isinstance(value, (int, float, torch.Tensor)):
         raise TypeError(f"{optimizer}: {name} must be a number, and is {value!r}")
     if isinstance(value, torch.Tensor):

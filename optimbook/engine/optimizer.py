@@ -10,7 +10,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim.optimizer import _to_scalar
 
 from ..language import CLIP, Kind
-from .lookup import present
+from .lookup import changed, present
 from .members import Group, member, new_state, numbers_to_tensors
 from .plan import Plan
 
@@ -206,7 +206,7 @@ class Optimizer(torch.optim.Optimizer):
         return False
 
     def _update(self):
-        groups = [self._group(i, options) for i, options in enumerate(self.param_groups)]
+        groups = self._groups()
         params = [p for g in self.param_groups for p in g["params"]]
         grads = [p.grad for p in params]
         mask = present(grads)
@@ -223,26 +223,29 @@ class Optimizer(torch.optim.Optimizer):
         self._turn = self.__dict__.get("_turn", 0) + 1
         plan.run(self._turn)
 
-    def _group(self, index, options):
-        """A group as the engine sees it; the last step's, if nothing was changed since."""
-        seen = self.__dict__.setdefault("_seen", {})
-        now = [self.max_grad_norm is None, *(value for name, value in options.items() if name not in NAMES)]
-        types = [tuple(map(type, value)) if type(value) is tuple else type(value) for value in now]
-        if index in seen and seen[index][0] == types and seen[index][1] == now:
-            return seen[index][2]
-        group = self._read(options)
-        if all(PLAIN.issuperset(t if type(t) is tuple else [t]) for t in types):  # what is in a list or a tensor may change unseen
-            seen[index] = types, now, group
-        else:
-            seen.pop(index, None)
-        return group
+    def _groups(self):
+        """The groups as the engine sees them; those of the last step, where nothing was changed since."""
+        clips = self.max_grad_norm is not None
+        kept, groups, clipped = self.__dict__.get("_seen", ([], [], clips))
+        if len(kept) != len(self.param_groups) or clipped != clips:
+            kept = groups = [{}] * len(self.param_groups)
+        anew = changed(self.param_groups, kept)
+        if any(anew):
+            kept, groups = list(kept), list(groups)
+            for index in (i for i, new in enumerate(anew) if new):
+                options = self.param_groups[index]
+                groups[index] = self._read(options)
+                kept[index] = dict(options) if _is_fixed(options) else {}
+            self._seen = kept, groups, clips
+        return groups
 
     def _read(self, options):
         values = self._values(options)
-        hyperparameters = {n: _to_scalar(values[n]) for n in self.rule.hyperparameters}
+        hyperparameters = {n: values[n] if type(values[n]) in PLAIN else _to_scalar(values[n]) for n in self.rule.hyperparameters}
         how = {"maximize": bool(options.get("maximize")), "clipped": self.max_grad_norm is not None}
-        shapes = [dict.fromkeys(self.rule.by_shape, is_matrix) for is_matrix in (False, True)]
-        programs = tuple(self.rule.lowered(**how, **hyperparameters, **shape) for shape in shapes)
+        shapes = [dict.fromkeys(self.rule.by_shape, is_matrix) for is_matrix in ((False, True) if self.rule.by_shape else (False,))]
+        programs = [self.rule.lowered(**how, **hyperparameters, **shape) for shape in shapes]
+        programs = programs[0], programs[-1]
         return Group.read(options, hyperparameters, programs, type(self).__name__)
 
     def _clip(self, groups, grads):
@@ -252,7 +255,16 @@ class Optimizer(torch.optim.Optimizer):
         for group in groups:
             kept = factor if group.keeps(factor) else factor.item()
             group.hyperparameters[CLIP] = kept
-            group.plain[CLIP] = 0.0 if group.keeps(factor) else kept
+            group.plain = {**group.plain, CLIP: 0.0 if group.keeps(factor) else kept}  # a new one, as `Numbers` looks for
+
+
+def _is_fixed(options):
+    """Whether no option can change unseen, as what is in a list or a tensor may."""
+    for name, value in options.items():
+        if name not in NAMES and type(value) not in PLAIN:
+            if type(value) is not tuple or not PLAIN.issuperset(map(type, value)):
+                return False
+    return True
 
 
 def _taking_extras(init):

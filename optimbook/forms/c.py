@@ -2,7 +2,9 @@
 
 The arithmetic is float for float, bfloat16 and half, double for double, and double for
 sums. Pointers come in the order of `Program.tensors`, hoisted numbers in the order of
-`Lowered.coefficients`.
+`Lowered.coefficients`. Elements are taken a block at a time, so that what a later block
+needs is asked of memory while this one is worked out: roots and divisions would hide it
+from the processor's own look ahead.
 """
 
 from ..language import Kind
@@ -20,6 +22,13 @@ static inline uint16_t store_(float x) {  /* to the nearest, ties to even; a NaN
   union { float value; uint32_t bits; } u = {x};
   return x != x ? 0x7fc0 : (uint16_t)((u.bits + 0x7fff + ((u.bits >> 16) & 1)) >> 16);
 }
+"""
+
+# Asks for a block of a tensor some way ahead; past its end this does nothing.
+FETCH = """
+#define FETCH_(tensor, write) \\
+  for (int64_t k_ = block_; k_ < block_ + 64; k_ += 64 / (int64_t)sizeof(*tensor)) \\
+    __builtin_prefetch(tensor + k_ + 2048 / (int64_t)sizeof(*tensor), write, 2)
 """
 
 STOCHASTIC = """
@@ -70,7 +79,7 @@ def c(lowered, dtype="float", state_dtype=None, stochastic=False):
         raise Unsupported(f"rule {lowered.program.name!r} looks at rows, columns or whole tensors, which the C form does not do")
     types = {n: dtype if n in ("param", "grad") else state_dtype or dtype for n in lowered.program.tensors}
     whole, stochastic = passes(lowered), stochastic and dtype == "bfloat16"
-    lines = ["#include <math.h>", "#include <stdint.h>", BFLOAT16 if "bfloat16" in types.values() else "", STOCHASTIC if stochastic else ""]
+    lines = ["#include <math.h>", "#include <stdint.h>", FETCH, BFLOAT16 if "bfloat16" in types.values() else "", STOCHASTIC if stochastic else ""]
     for name, part in zip(names(lowered), whole.passes):
         lines += _function(name, part, whole.reductions, types, stochastic)
     return "\n".join([line for line in lines if line] + [""])
@@ -97,16 +106,21 @@ def _function(name, part, reductions, types, stochastic):
     yield from (f"  const {real} {identifier(t)} = {printer.bare(e)};" for t, e in lowered.body if lowered.kinds[t] == Kind.REDUCED)
     if sums:
         yield f"  double {', '.join(f'sum{i}_ = 0' for i in range(len(sums)))};"
-        yield f"  #pragma omp simd reduction(+:{', '.join(f'sum{i}_' for i in range(len(sums)))})"
-    yield "  for (int64_t i_ = start_; i_ < stop_; i_++) {"
-    yield from (f"    const {real} {n} = {_load(n, types[n])};" for n in read)
-    yield from (f"    const {real} {identifier(t)} = {printer.bare(e)};" for t, e in lowered.body if lowered.kinds[t] != Kind.REDUCED)
+    yield "  for (int64_t block_ = start_; block_ < stop_; block_ += 64) {"
+    yield "    const int64_t end_ = block_ + 64 < stop_ ? block_ + 64 : stop_;"
+    yield from (f"    FETCH_({n}_, {int(n in written)});" for n in program.tensors if n in read or n in written)
+    if sums:
+        yield f"    #pragma omp simd reduction(+:{', '.join(f'sum{i}_' for i in range(len(sums)))})"
+    yield "    for (int64_t i_ = block_; i_ < end_; i_++) {"
+    yield from (f"      const {real} {n} = {_load(n, types[n])};" for n in read)
+    yield from (f"      const {real} {identifier(t)} = {printer.bare(e)};" for t, e in lowered.body if lowered.kinds[t] != Kind.REDUCED)
     for i, reduction in enumerate(sums):
-        yield f"    const double value{i}_ = {printer.bare(reduction.value)};"
-        yield f"    sum{i}_ += {ADDED[reduction.function].format(f'value{i}_')};"
+        yield f"      const double value{i}_ = {printer.bare(reduction.value)};"
+        yield f"      sum{i}_ += {ADDED[reduction.function].format(f'value{i}_')};"
     for n in written:
         value = identifier(f"{n}@{program.last(n)}")
-        yield f"    {n}_[i_] = {_store(value, types[n], stochastic and n == 'param')};"
+        yield f"      {n}_[i_] = {_store(value, types[n], stochastic and n == 'param')};"
+    yield "    }"
     yield "  }"
     for i, reduction in enumerate(sums):
         yield f"  partial_[{SUMS + reductions.index(reduction)}] = sum{i}_;"

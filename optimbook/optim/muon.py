@@ -33,6 +33,10 @@ def newton_schulz(tensors, a, b, c, eps, steps, stacked):
     """
     out = [None] * len(tensors)
     for indices in _batches(tensors, stacked):
+        first = tensors[indices[0]]
+        if len(indices) == 1 and first.dim() == 2:
+            out[indices[0]] = _orthogonal(first.to(torch.bfloat16, copy=True), a, b, c, eps, steps)
+            continue
         stacks = [_matrices(tensors[i], stacked).to(torch.bfloat16, copy=True) for i in indices]
         sizes = list(map(len, stacks))
         x = torch.cat(stacks) if len(stacks) > 1 else stacks[0]  # a single one keeps its order in memory
@@ -48,12 +52,17 @@ def _orthogonal(x, a, b, c, eps, steps):
     tall, product = x.size(-2) > x.size(-1), torch.addmm if x.dim() == 2 else torch.baddbmm
     x = x.mT if tall else x
     # Over the dimensions of a stack torch would add up in another order than over a matrix.
-    norms = torch.stack(torch._foreach_norm(list(x))).reshape(-1, 1, 1) if x.dim() == 3 else x.norm()
+    norms = torch.linalg.vector_norm(x) if x.dim() == 2 else torch.stack(torch._foreach_norm(list(x))).reshape(-1, 1, 1)
     x.div_(norms.clamp(min=eps))
     for _ in range(int(steps)):
         gram = x @ x.mT
         x = product(x, product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
+
+
+def _size(tensor, stacked):
+    """Rows and columns of the matrix that a tensor is, or of each in its stack."""
+    return tuple(tensor.shape) if tensor.dim() == 2 else tuple(tensor.shape[-2:]) if stacked else (len(tensor), math.prod(tensor.shape[1:]))
 
 
 def _matrices(tensor, stacked):
@@ -64,7 +73,7 @@ def _batches(tensors, stacked):
     """Indices of matrices of one shape and device, as many as go through together."""
     alike = {}
     for i, tensor in enumerate(tensors):
-        rows, columns = _matrices(tensor, stacked).shape[1:]
+        rows, columns = _size(tensor, stacked)
         alike_there = rows * columns <= TOGETHER and min(rows, columns) >= LEAST and tensor.is_contiguous()
         alone = tensor.device.type == "cpu" and not alike_there
         alike.setdefault((rows, columns, tensor.device, i if alone else None), []).append(i)
