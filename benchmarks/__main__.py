@@ -40,40 +40,43 @@ FUSED = ("SGD", "Adagrad", "Adam", "AdamW")  # by torch
 UNFUSED = ("RMSprop", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop")  # which are to be three times faster than torch's
 
 
-def makers(name):
-    """How to make an optimizer: ours, and every variant of torch's."""
-    kwargs, _ = CASES[name]
-    made = {"ours": lambda groups: getattr(optimbook, name)(groups, **kwargs)}
-    if hasattr(torch.optim, name):
-        variants = {"loop": {"foreach": False}, "foreach": {"foreach": True}, **({"fused": {"fused": True}} if name in FUSED else {})}
-        for variant, how in variants.items():
-            made[variant] = lambda groups, how=how: getattr(torch.optim, name)(groups, **kwargs, **how)
-    return made
+def ours(name):
+    """How to make our optimizer."""
+    return lambda groups: getattr(optimbook, name)(groups, **CASES[name][0])
+
+
+def torchs(name):
+    """How to make every variant of torch's."""
+    variants = {"loop": {"foreach": False}, "foreach": {"foreach": True}, **({"fused": {"fused": True}} if name in FUSED else {})}
+    return {n: lambda groups, how=how: getattr(torch.optim, name)(groups, **CASES[name][0], **how) for n, how in variants.items()}
+
+
+def against_torch(name, sizes, groups=1, **how):
+    """Times of ours and of torch's fastest variant here, the two in turn."""
+    best = fastest(turns(optimizers(sizes, torchs(name), groups), count=3, steps=1))
+    return turns(optimizers(sizes, {"ours": ours(name), "torch": torchs(name)[best]}, groups), **how)
 
 
 def large(name):
     """At memory speed: against the floor, and against the fastest of torch's variants."""
     kwargs, floor = CASES[name]
-    pair = turns(optimizers(LARGE, {"ours": makers(name)["ours"], "floor": FLOORS[floor]}), count=15, steps=3)
+    pair = turns(optimizers(LARGE, {"ours": ours(name), "floor": FLOORS[floor]}), count=15, steps=3)
     rows = {f"{name}, 25 M: fused / the floor": ("≤ 1.15", ratio(pair, "ours", "floor"))}
-    variants = makers(name)
-    if len(variants) > 1:
-        times = turns(optimizers(LARGE, variants), count=7 if name not in FUSED else 15, steps=1)
-        best = fastest(times, [n for n in variants if n != "ours"])
+    if hasattr(torch.optim, name):
+        times = against_torch(name, LARGE, count=15 if name in FUSED else 7, steps=1)
         if name in UNFUSED:
-            rows[f"{name}, 25 M: torch's best / fused"] = "≥ 3", ratio(times, best, "ours")
+            rows[f"{name}, 25 M: torch's best / fused"] = "≥ 3", ratio(times, "torch", "ours")
         else:
-            rows[f"{name}, 25 M: fused / torch's best"] = "≤ 1.05", ratio(times, "ours", best)
+            rows[f"{name}, 25 M: fused / torch's best"] = "≤ 1.05", ratio(times, "ours", "torch")
     return rows
 
 
 def small(name):
     """Bookkeeping: many small tensors, in one group and in many."""
-    rows, variants = {}, makers(name)
-    for groups in (1, GROUPS) if len(variants) > 1 else ():
-        times = turns(optimizers(SMALL, variants, groups), count=15, steps=5)
-        best = fastest(times, [n for n in variants if n != "ours"])
-        rows[f"{name}, 600 x 32, groups: {groups}: torch's best / fused"] = "≥ 5", ratio(times, best, "ours")
+    rows = {}
+    for groups in (1, GROUPS) if hasattr(torch.optim, name) else ():
+        times = against_torch(name, SMALL, groups, count=25, steps=5)
+        rows[f"{name}, 600 x 32, groups: {groups}: torch's best / fused"] = "≥ 5", ratio(times, "torch", "ours")
     return rows
 
 

@@ -41,5 +41,6 @@ def ratio(times, a, b):
     return statistics.median(x / y for x, y in zip(times[a], times[b]))
 
 
-def fastest(times, names):
-    return min(names, key=lambda name: statistics.median(times[name]))
+def fastest(times):
+    """The name with the least median."""
+    return min(times, key=lambda name: statistics.median(times[name]))

@@ -6,10 +6,8 @@ form, which each form in `optimbook.forms` prints in its own notation.
 """
 
 import ast
-import functools
 import inspect
 import itertools
-import operator
 import re
 import textwrap
 from dataclasses import dataclass, field
@@ -34,9 +32,15 @@ class Kind(IntEnum):
     TENSOR = 0b1111  # one number per element
 
 
+_KINDS = {int(kind): kind for kind in Kind}
+
+
 def union(kinds):
     """The kind of what is made of these."""
-    return Kind(functools.reduce(operator.or_, kinds, 0))
+    bits = 0
+    for kind in kinds:
+        bits |= kind
+    return _KINDS[bits]
 
 
 @dataclass(frozen=True)
@@ -216,8 +220,14 @@ def _whole_functions(function):
 
 def _conditions(definition):
     """The tests of all ``if`` statements, each once."""
-    tests = {ast.unparse(n.test): n.test for n in ast.walk(definition.tree) if isinstance(n, ast.If)}
-    return tuple(tests.values())
+
+    def tests(body):
+        for statement in body:
+            if isinstance(statement, ast.If):
+                yield statement.test
+                yield from tests(statement.body + statement.orelse)
+
+    return tuple({ast.unparse(test): test for test in tests(definition.tree.body)}.values())
 
 
 class _Checker(ast.NodeVisitor):
@@ -381,9 +391,10 @@ def _single_assignment(definition, statements, name_of_rule):
     kinds = _variable_kinds(definition, statements)
     known = {f"{n}@0": k for n, k in kinds.items()}
     assignments, read = [], set()
+    name_of = _versioned(definition, version, read)
     for statement in statements:
         name = statement.targets[0].id
-        value = _Versions(definition, version, read).visit(copied(statement.value))
+        value = copied(statement.value, name_of)
         # A tensor may be given one number for all its elements; it stays a tensor.
         kind = union([kind_of(value, known, definition), kinds.get(name, Kind.NUMBER)])
         version[name] = version[name] + 1 if name in version else 1
@@ -399,8 +410,10 @@ def _single_assignment(definition, statements, name_of_rule):
     variables = {n: k for n, k in kinds.items() if n in assigned or f"{n}@0" in read or n in ("param", "grad", "step")}
     outputs = tuple(n for n in definition.returns if n in assigned or n == "param")
     hyperparameters = tuple(n for n in (*definition.hyperparameters, CLIP) if n in read)
-    called = {n.func.id for a in assignments for n in ast.walk(a.value) if isinstance(n, ast.Call)}
-    whole = {n: f for n, f in definition.functions.items() if n in called}
+    whole = {}
+    if definition.functions:
+        called = {n.func.id for a in assignments for n in ast.walk(a.value) if isinstance(n, ast.Call)}
+        whole = {n: f for n, f in definition.functions.items() if n in called}
     return Program(name_of_rule, tuple(assignments), variables, outputs, hyperparameters, whole)
 
 
@@ -421,6 +434,8 @@ def _variable_kinds(definition, statements):
         kinds = raised
 
 
+SHARED = (ast.operator, ast.unaryop, ast.cmpop, ast.boolop, ast.expr_context)  # nodes that say nothing but their kind
+
 # What is left of a kind by a reduction.
 LEFT = {"norm": Kind.REDUCED, "mean": Kind.REDUCED, "row_mean": Kind.ROW, "column_mean": Kind.COLUMN}
 
@@ -430,18 +445,19 @@ def kind_of(node, known, definition):
     kind = lambda child: kind_of(child, known, definition)  # noqa: E731
     if isinstance(node, ast.Name):
         return known.get(node.id, Kind.NUMBER)
+    if isinstance(node, ast.Constant):
+        return Kind.NUMBER
     if isinstance(node, ast.Call):
         inner = union(map(kind, node.args))
         if node.func.id in functions.REDUCTIONS:
-            return Kind(inner & LEFT[node.func.id])
+            return _KINDS[inner & LEFT[node.func.id]]
         if definition and node.func.id in definition.functions:
             if kind(node.args[0]) != Kind.TENSOR or any(map(kind, node.args[1:])):
                 raise definition.error(f"{node.func.id} takes a tensor, then numbers: {unversioned(node)!r}", node)
         elif definition and node.func.id not in functions.ELEMENTWISE and inner != Kind.NUMBER:
             raise definition.error(f"{node.func.id} takes numbers, and {unversioned(node.args[0])!r} is a tensor", node)
         return inner
-    children = [c for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)]
-    result = union(map(kind, children))
+    result = union(map(kind, _operands(node)))
     if definition and result != Kind.NUMBER:
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
             raise definition.error(f"% takes numbers, and {unversioned(node)!r} has a tensor", node)
@@ -452,46 +468,47 @@ def kind_of(node, known, definition):
     return result
 
 
-class _Versions(ast.NodeTransformer):
-    """Writes each variable as ``name@version`` and notes what is read."""
+def _operands(node):
+    """What an operation of the language is made of."""
+    if isinstance(node, ast.BinOp):
+        return node.left, node.right
+    return [c for c in ast.iter_child_nodes(node) if isinstance(c, ast.expr)]
 
-    def __init__(self, definition, version, read):
-        self.definition, self.version, self.read = definition, version, read
 
-    def visit_Call(self, node):
-        node.args = [self.visit(a) for a in node.args]
-        if node.func.id in self.definition.hyperparameters:
-            self.read.add(node.func.id)
-        return node
+def _versioned(definition, version, read):
+    """A function that gives a name in an expression its version, and notes what is read."""
+    ours = {*functions.CONSTANTS, *functions.FUNCTIONS, *definition.functions}
+    given = {*definition.hyperparameters, *definition.shape, CLIP}
 
-    def visit_Name(self, node):
+    def name_of(node):
         name = node.id
-        if name in functions.CONSTANTS:
-            return node
-        if name in (*self.definition.hyperparameters, *self.definition.shape, CLIP):
-            self.read.add(name)
-            return node
-        if name not in self.version:
-            raise self.definition.error(f"{name!r} is read before this branch assigns it", node)
-        node.id = f"{name}@{self.version[name]}"
-        self.read.add(node.id)
-        return node
+        if name in ours:
+            return name
+        if name in given:
+            read.add(name)
+            return name
+        if name not in version:
+            raise definition.error(f"{name!r} is read before this branch assigns it", node)
+        target = f"{name}@{version[name]}"
+        read.add(target)
+        return target
+
+    return name_of
 
 
-def copied(node):
-    """A copy of a syntax tree; `copy.deepcopy` takes ten times as long."""
+def copied(node, name_of=None):
+    """A copy of a syntax tree, in which a function may give the names; `copy.deepcopy` takes ten times as long."""
     if isinstance(node, list):
-        return list(map(copied, node))
-    if not isinstance(node, ast.AST):
+        return [copied(child, name_of) for child in node]
+    if not isinstance(node, ast.AST) or isinstance(node, SHARED):
         return node
-    return ast.copy_location(type(node)(**{name: copied(value) for name, value in ast.iter_fields(node)}), node)
+    twin = type(node)()
+    vars(twin).update({field: copied(value, name_of) for field, value in vars(node).items()})
+    if name_of and isinstance(node, ast.Name):
+        twin.id = name_of(node)
+    return twin
 
 
 def unversioned(node):
     """The expression as the author wrote it, without versions."""
-
-    class Strip(ast.NodeTransformer):
-        def visit_Name(self, name):
-            return ast.Name(split(name.id)[0])
-
-    return ast.unparse(Strip().visit(copied(node)))
+    return ast.unparse(copied(node, lambda name: split(name.id)[0]))

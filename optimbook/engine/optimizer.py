@@ -4,6 +4,7 @@ import functools
 import inspect
 import math
 import sys
+from itertools import chain
 
 import torch
 from torch.nn.utils import get_total_norm
@@ -207,7 +208,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def _update(self):
         groups = self._groups()
-        params = [p for g in self.param_groups for p in g["params"]]
+        params = list(chain.from_iterable([g["params"] for g in self.param_groups]))
         grads = [p.grad for p in params]
         mask = present(grads)
         if self.max_grad_norm is not None:
