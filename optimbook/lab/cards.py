@@ -6,7 +6,7 @@ from ..language import Kind
 from .display import both
 from .tables import table
 
-PATHS = (("c", "fused CPU (C)"), ("triton", "fused CUDA (Triton)"))
+PATHS = ("fused CPU (C)", "fused CUDA (Triton)")
 
 
 def card(cls, ranges=None):
@@ -87,5 +87,5 @@ def _counterpart(cls):
 def _paths(cls, defaults):
     if "param" not in cls.rule.variables:
         return []
-    fused = [label for form, label in PATHS if hasattr(cls.rule, form)]
+    fused = PATHS if cls.rule.lowered(**_flags(cls.rule, defaults)).fusable else ()
     return [(both("执行路径", "Paths"), ", ".join(["loop", "foreach", *fused]))]

@@ -10,7 +10,8 @@ from .style import line
 def advance(rule, values, **hyperparameters):
     """One call of a rule on ``{variable: value}``; returns the values afterwards, as a new dictionary."""
     given = [values.get(name) for name in rule.variables]
-    result = rule(*given, **hyperparameters)
+    shape = dict.fromkeys(rule.by_shape, getattr(values.get("param"), "ndim", 0) >= 2)
+    result = rule(*given, **{**shape, **hyperparameters})
     returned = rule.returns
     return {**values, **dict(zip(returned, result if len(returned) > 1 else (result,)))}
 

@@ -18,6 +18,7 @@ OPTIMIZERS = {
     "momentum": (GREEN, "-"),
     "Nesterov": (GREEN, "--"),
     "LAMB": (GREEN, "-."),
+    "LARS": (VERMILLION, "-."),
     "Adagrad": (PURPLE, "-"),
     "Adadelta": (PURPLE, "--"),
     "Muon": (PURPLE, "-."),
@@ -34,12 +35,21 @@ OPTIMIZERS = {
 }
 SCHEDULES = {
     "constant": (GREY, "-"),
+    "ConstantLR": (GREY, "--"),
     "CosineAnnealingLR": (BLUE, "-"),
     "LambdaLR": (BLUE, "--"),
     "LinearLR": (GREEN, "-"),
+    "PolynomialLR": (GREEN, "--"),
     "StepLR": (ORANGE, "-"),
+    "MultiStepLR": (ORANGE, "--"),
     "ExponentialLR": (PURPLE, "-"),
+    "WarmupLR": (PURPLE, "--"),
+    "NoamLR": (PURPLE, "-."),
+    "CosineAnnealingWarmRestarts": (SKY, "-"),
+    "CyclicLR": (SKY, "--"),
     "OneCycleLR": (VERMILLION, "-"),
+    "WarmupStableDecayLR": (VERMILLION, "--"),
+    "ReduceLROnPlateau": (BLACK, "-"),
 }
 SERIES = {
     "samples": (GREY, "-"),

@@ -12,7 +12,7 @@ __all__ = ["WarmupStableDecayLR", "warmup_stable_decay"]
 
 
 @rule(symbols={"warmup_steps": "W", "stable_steps": "S", "decay_steps": "D", "scale_min": r"s_{\min}", "progress": "p", "shape": "f",
-               "half_cosine": r"\text{cosine}", "one_minus_sqrt": r"\text{1-sqrt}"})  # fmt: skip
+               "half_cosine": r"\mathrm{cosine}", "one_minus_sqrt": r"\mathrm{1-sqrt}"})  # fmt: skip
 def warmup_stable_decay(step, *, base_lr, warmup_steps, stable_steps, decay_steps, scale_min=0.0, half_cosine=False, one_minus_sqrt=False):
     progress = minimum(maximum(step - warmup_steps - stable_steps, 0) / decay_steps, 1)
     if half_cosine:

@@ -24,10 +24,11 @@ def problems(classes, chapters, listed, left=frozenset()):
 
 
 def chapter_of(cls, chapters):
-    """A chapter and its module share a name, and the chapter names the class."""
+    """A chapter and its module share a name, and the chapter names the class; or it shows the card of a class that belongs to it."""
     for chapter in chapters:
         text = "\n".join(cell.source for cell in chapter.cells)
-        if chapter.name == module_name(cls) and re.search(rf"\b{cls.__name__}\b", text):
+        named = chapter.name == module_name(cls) and re.search(rf"\b{cls.__name__}\b", text)
+        if named or re.search(rf"\blab\.card\((\w+\.)*{cls.__name__}\b", text):
             return chapter
     return None
 

@@ -178,8 +178,8 @@ def lefts(formula):
 
 
 def states(chapter, rules):
-    """Left sides at step t: those of optimizers, and in the schedulers' part those of schedules too."""
-    wanted = [rule for rule in rules.values() if chapter.part == "schedulers" or not is_schedule(rule)]
+    """Left sides at step t of the chapter's rules; of all rules, if it names none. Schedules count in their own part alone."""
+    wanted = [rule for rule in rules_of(chapter, rules) if chapter.part == "schedulers" or not is_schedule(rule)]
     return {left for rule in wanted for left in ways(rule) if left.endswith("_t")}
 
 

@@ -117,16 +117,23 @@ def draw_variables(rule, draw):
 
 def draw_hyperparameters(rule, flags, draw):
     """A flag that is off is False or 0, one that is on is True or a number; schedules are functions of the step."""
-    functions, values = called_hyperparameters(rule), {}
+    functions, values = called_hyperparameters(rule), {name: flags[name] for name in rule.by_shape}
     for name in rule.hyperparameters:
-        if name in functions:
-            values[name] = partial(pow, draw.uniform(0.5, 1))
+        if name == "T_mult":
+            values[name] = 1 if flags[name] else draw.uniform(1.5, 3)
+        elif name in functions:
+            values[name] = partial(powers, draw.uniform(0.5, 1))
         elif isinstance(rule.defaults.get(name), bool) or name == "nesterov":
             values[name] = flags[name]
         else:
             low, high = (5, 20) if name.startswith("T_") else (0.1, 0.9)
             values[name] = draw.uniform(low, high) if flags.get(name, True) else 0
     return values
+
+
+def powers(base, *exponents):
+    """A function of any numbers."""
+    return base ** sum(exponents)
 
 
 @lru_cache(maxsize=None)
