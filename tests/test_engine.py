@@ -138,6 +138,47 @@ def test_changes_between_steps(name, kwargs, path, change):
         compare(name, kwargs, path, change)
 
 
+def options_change_inside(step, params, optim):
+    """What a group holds stays the same object, and says something else."""
+    group = optim.param_groups[0]
+    if step == 0:
+        group["lr"], group["betas"] = torch.tensor(0.1), [0.9, 0.99]
+    group["lr"].fill_(0.1 / (step + 1))
+    group["betas"][step % 2] = 0.5 + 0.05 * step
+
+
+def options_come_in_another_order(step, params, optim):
+    group = optim.param_groups[0]
+    for name in ("lr", "weight_decay", "eps"):
+        group[name] = group.pop(name)
+    if step > 2:
+        group["lr"], group["eps"] = 0.01 * step, 1e-3
+
+
+def groups_change_places(step, params, optim):
+    if step == 0:
+        optim.param_groups.append({**optim.param_groups[0], "params": [optim.param_groups[0]["params"].pop()], "lr": 0.3})
+    optim.param_groups.reverse()
+
+
+@pytest.mark.parametrize("path", [{}, {"foreach": False}, {"fused": True}], ids=str)
+@pytest.mark.parametrize("change", [options_change_inside, options_come_in_another_order, groups_change_places], ids=lambda c: c.__name__)
+def test_options_that_change_unseen(path, change):
+    """Groups that nobody changed are not read again; these only look so."""
+    compare("AdamW", {"lr": 0.1}, path, change)
+
+
+@pytest.mark.parametrize("without", [False, True], ids=["in C", "in Python"])
+def test_changed_dicts(monkeypatch, without):
+    if without:
+        monkeypatch.setattr(lookup, "lookup", lambda: None)
+    value, tensor = 1234.5, torch.ones(1)
+    one = {"lr": value, "params": tensor}
+    others = [dict(one), {"lr": float("1234.5"), "params": tensor}, {"lr": value}, {"lr": value, "params": torch.ones(1)}, {"eps": value, "params": tensor}, {}]
+    assert list(lookup.changed([one] * 6, others)) == [0, 1, 1, 1, 1, 1]
+    assert list(lookup.changed([{}], [{}])) == [0]
+
+
 @paths
 def test_a_shorter_view_at_the_same_address(path):
     """`p.data = p.data[:2]` keeps the address; nothing beyond may be touched."""
