@@ -19,6 +19,8 @@ NAMES = {  # what a knob is called, and its symbol
     "base_lr": ("初始学习率", "initial learning rate", "γ<sub>0</sub>"),
     "eta_min": ("最小学习率", "smallest learning rate", "γ<sub>min</sub>"),
     "T_max": ("半周期", "half period", "T<sub>max</sub>"),
+    "total_steps": ("总步数", "steps in all", "T"),
+    "scale_min": ("下限占峰值的比例", "floor as a share of the peak", "s<sub>min</sub>"),
     "beta": ("衰减率", "decay rate", "β"),
     "beta1": ("一阶矩的衰减率", "decay rate of the first moment", "β<sub>1</sub>"),
     "beta2": ("二阶矩的衰减率", "decay rate of the second moment", "β<sub>2</sub>"),
@@ -27,7 +29,8 @@ NAMES = {  # what a knob is called, and its symbol
     "momentum": ("动量系数", "momentum coefficient", "μ"),
     "dampening": ("阻尼", "dampening", "τ"),
 }
-SCALES = {"lr": "log", "base_lr": "log", "eps": "log", "weight_decay": "log", "momentum": "decay", "T_max": "whole"}
+SCALES = {"lr": "log", "base_lr": "log", "eps": "log", "weight_decay": "log", "momentum": "decay",
+          "T_max": "whole", "total_steps": "whole"}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,10 @@ SCHEDULES = {
     "ConstantLR": (GREY, "--"),
     "CosineAnnealingLR": (BLUE, "-"),
     "LambdaLR": (BLUE, "--"),
+    "CosineDecayLR": (BLUE, "-."),
     "LinearLR": (GREEN, "-"),
     "PolynomialLR": (GREEN, "--"),
+    "LinearDecayLR": (GREEN, "-."),
     "StepLR": (ORANGE, "-"),
     "MultiStepLR": (ORANGE, "--"),
     "ExponentialLR": (PURPLE, "-"),
@@ -49,6 +51,7 @@ SCHEDULES = {
     "CyclicLR": (SKY, "--"),
     "OneCycleLR": (VERMILLION, "-"),
     "WarmupStableDecayLR": (VERMILLION, "--"),
+    "QuarterCosineLR": (VERMILLION, "-."),
     "ReduceLROnPlateau": (BLACK, "-"),
 }
 SERIES = {
