@@ -13,7 +13,7 @@ def card(cls, ranges=None):
     """The card of an optimizer or scheduler: paper, state, hyperparameters, torch counterpart, fast paths.
 
     Args:
-        ranges: sensible ranges by argument, ``{"lr": "1e-4 … 1e-2"}``; arguments without one are left out.
+        ranges: sensible ranges by argument, ``{"lr": "1e-4 … 1e-2"}``, in words by `both`; arguments without one are left out.
     """
     ranges = ranges or {}
     defaults = _defaults(cls)
@@ -40,10 +40,9 @@ def _defaults(cls):
 
 
 def _argument(default, likely):
-    if default is inspect.Parameter.empty:
-        return both(f"常用 {likely}", f"usual {likely}")
     value = f"<code>{default}</code>"
-    return both(f"默认 {value}；常用 {likely}", f"default {value}; usual {likely}")
+    words = ("常用", "usual") if default is inspect.Parameter.empty else (f"默认 {value}；常用", f"default {value}; usual")
+    return both(f"{words[0]} {getattr(likely, 'zh', likely)}", f"{words[1]} {getattr(likely, 'en', likely)}")
 
 
 def _states(cls, defaults):

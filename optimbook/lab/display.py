@@ -14,9 +14,18 @@ class Html:
         return self.plain
 
 
+class Both(str):
+    """HTML of the same words in the two languages, which it has as ``zh`` and ``en``."""
+
+    def __new__(cls, zh, en):
+        words = super().__new__(cls, f'<span lang="zh">{zh}</span> <span lang="en">{en}</span>')
+        words.zh, words.en = zh, en
+        return words
+
+
 def both(zh, en):
     """A word in the two languages, of which an edition of the site shows its own."""
-    return f'<span lang="zh">{zh}</span> <span lang="en">{en}</span>'
+    return Both(zh, en)
 
 
 def show_rule(rule, **flags):
