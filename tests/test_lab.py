@@ -21,6 +21,7 @@ import sympy
 import optimbook
 from optimbook import lab, rule
 from optimbook.lab import scripts, sliders, style
+from optimbook.lr_scheduler import ReduceLROnPlateau, StepLR
 from optimbook.lr_scheduler.cosine_annealing_lr import cosine_annealing
 from optimbook.optim.adam import adam
 from optimbook.optim.sgd import sgd
@@ -134,6 +135,32 @@ def test_a_grid_is_the_loop_over_the_class():
 def test_a_schedule_scales_the_rate():
     still = lab.grid(sgd, lab.regression(), lr=[0.1], seeds=1, steps=5, schedule=lambda step: 0.0)
     assert still.losses.unique().numel() == 1
+
+
+def test_a_race_is_the_loop_over_real_schedulers():
+    families = {
+        "StepLR": lambda optimizer: StepLR(optimizer, 5),
+        "ReduceLROnPlateau": lambda optimizer: ReduceLROnPlateau(optimizer, threshold=1e9, threshold_mode="abs", patience=0),
+    }
+    runs = lab.race(sgd, lab.digits_mlp(), families, lr=[0.1, 0.3], seeds=2, steps=12, watch=4)
+    for run in runs.values():
+        assert run.lrs == (0.1, 0.3) and run.losses.shape == run.rates.shape == (2, 2, 12)
+    _, alone = lab.train(lab.digits_mlp(), lambda params: optimbook.SGD(params, lr=0.3), 12, seed=1, scheduler=families["StepLR"])
+    assert torch.allclose(runs["StepLR"].losses[1, 1], alone, atol=1e-4)
+    plateau = torch.tensor([0.3] * 8 + [0.03] * 4, dtype=torch.float64)  # nothing beats the first metric by so much
+    assert torch.allclose(runs["ReduceLROnPlateau"].rates[1, 0], plateau)
+
+
+def test_a_grid_tests_the_state_it_is_told():
+    @rule
+    def still(param, grad, origin, *, lr):
+        param = param - lr * grad
+        origin = origin / 2
+        return param, origin
+
+    runs = lab.grid(still, lab.regression(), lr=[0.1], seeds=1, steps=2, tested="origin")
+    _, targets = lab.regression().test
+    assert torch.allclose(runs.test_loss, (targets**2).mean().double().cpu())  # the state is 0, and so are the outputs
 
 
 def test_tune_takes_the_smaller_rate_of_a_tie_and_no_diverged_one():

@@ -7,6 +7,7 @@ from .cards import card
 from .checks import bound, compare
 from .display import Html, both, show_rule
 from .paths import draw_path, noise, path
+from .races import race
 from .setup import progress, start
 from .sliders import curve_slider, knob, path_slider
 from .style import color, figure, line, ticks

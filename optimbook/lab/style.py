@@ -32,6 +32,7 @@ OPTIMIZERS = {
     "NAdam": (SKY, "-"),
     "RAdam": (SKY, "--"),
     "Adamax": (SKY, "-."),
+    "ScheduleFree": (GREEN, ":"),
 }
 SCHEDULES = {
     "constant": (GREY, "-"),

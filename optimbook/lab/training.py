@@ -63,6 +63,7 @@ class Runs:
         losses: of each step's batch, ``[lr, seed, step]``, float64 on the CPU; inf where training diverged.
         test_loss, test_accuracy: at the end, ``[lr, seed]``; accuracy only means something for classes.
         parameters: of all networks at the end, stacked ``[lr, seed, ...]``, by name.
+        rates: of each step, ``[lr, seed, step]``, after a `race`.
     """
 
     lrs: tuple
@@ -70,6 +71,7 @@ class Runs:
     test_loss: torch.Tensor
     test_accuracy: torch.Tensor
     parameters: dict
+    rates: torch.Tensor | None = None
 
     def final(self, last=20):
         """The mean loss of the last steps, ``[lr, seed]``: one step's loss alone says little."""
@@ -90,7 +92,7 @@ def tune(runs):
     return min(range(len(runs.lrs)), key=lambda i: (float(f"{means[i]:.1e}"), runs.lrs[i]))
 
 
-def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, **hyperparameters):
+def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, tested="param", **hyperparameters):
     """Trains a network for each learning rate and seed, all of them together.
 
     Args:
@@ -98,7 +100,9 @@ def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, **hyperparameters
         task: a `Task`.
         lr: the learning rates.
         seeds: how many seeds; a seed draws the first weights and the order of the data.
-        schedule: ``schedule(step)``, from 1, is what the learning rate is multiplied by.
+        schedule: ``schedule(step)``, from 1, is what the learning rate is multiplied by: a number, or one for each network.
+            If it has a method ``see``, that is shown the networks' losses after each step.
+        tested: the state whose values the test is taken with, for rules that train one point and ship another.
         hyperparameters: those of the rule, the same for all networks.
     """
     lrs = tuple(lr)
@@ -121,9 +125,12 @@ def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, **hyperparameters
         rate = rates * schedule(step) if schedule else rates
         values = {name: update(values[name], grad, rate, step) for name, grad in grads.items()}
         losses.append(value)
+        if hasattr(schedule, "see"):
+            schedule.see(value)
 
     shape = len(lrs), seeds
-    test_loss, test_accuracy = vmap(lambda p: _test(task, model, p))(_parameters(values))
+    shipped = {name: value[tested] for name, value in values.items()}
+    test_loss, test_accuracy = vmap(lambda p: _test(task, model, p))(shipped)
     parameters = {name: value.unflatten(0, shape) for name, value in _parameters(values).items()}
     return Runs(lrs, *(_seen(x).unflatten(0, shape) for x in (torch.stack(losses, 1), test_loss, test_accuracy)), parameters)
 
