@@ -28,6 +28,7 @@ NAMES = {  # what a knob is called, and its symbol
     "weight_decay": ("权重衰减系数", "weight decay coefficient", "λ"),
     "momentum": ("动量系数", "momentum coefficient", "μ"),
     "dampening": ("阻尼", "dampening", "τ"),
+    "batch_size": ("批量大小", "batch size", "n"),
 }
 SCALES = {"lr": "log", "base_lr": "log", "eps": "log", "weight_decay": "log", "momentum": "decay",
           "T_max": "whole", "total_steps": "whole"}  # fmt: skip
