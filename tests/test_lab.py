@@ -205,6 +205,13 @@ def test_compare_sees_a_difference():
     assert "10⁻¹⁴" not in wrong
 
 
+def test_a_class_that_torch_has_not_is_compared_with_its_rule():
+    own = optimbook.optimizer(adam, "Own", packed={"betas": ("beta1", "beta2")})
+    table = repr(lab.compare(own, [{"weight_decay": 0.1}], steps=10))
+    assert "from the rule by hand" in table and table.count("\n") == 3 and ">" not in table
+    assert repr(lab.card(own)).startswith("Own\n")
+
+
 # --- sliders ------------------------------------------------------------------------------------
 
 

@@ -24,7 +24,8 @@ def card(cls, ranges=None):
         (both("PyTorch 中的对应", "Counterpart in PyTorch"), f"<code>{_counterpart(cls)}</code>"),
         *_paths(cls, defaults),
     ]
-    return table((f"<code>optimbook.{_public(cls)}</code>", ""), rows)
+    home = "optimbook." if cls.__module__.startswith("optimbook.") else ""  # a reader's own class lives elsewhere
+    return table((f"<code>{home}{_public(cls)}</code>", ""), rows)
 
 
 def _paper(cls):

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+from functools import partial
 
 import torch
 
@@ -17,7 +18,8 @@ SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def compare(cls, options=({},), *, reference=None, steps=100):
-    """Largest distance from ``torch.optim``, relative to the largest parameter, as a table.
+    """Largest distance from ``torch.optim``, relative to the largest parameter, as a table; where torch has no such class,
+    the distance of the paths from the rule called by hand.
 
     Rows are the rule called by hand and the paths of ``cls``, columns float64 and float32; a number is the
     worst over all ``options`` (dictionaries of constructor arguments) and parameters after ``steps`` steps.
@@ -25,12 +27,12 @@ def compare(cls, options=({},), *, reference=None, steps=100):
     Args:
         reference: the class to compare with; ``torch.optim``'s of the same name if it is not given.
     """
-    reference = reference or getattr(torch.optim, cls.__name__)
+    reference = reference or getattr(torch.optim, cls.__name__, None)
+    expected = partial(_by_class, reference, foreach=False) if reference else partial(_by_hand, cls)
     rows = []
-    for label, walk in _walks(cls).items():
-        rows.append((label, *(bound(_worst(walk, reference, options, steps, dtype), dtype) for dtype in BOUNDS)))
-    head = both(f"与 {_name(reference)} 之差", f"Distance from {_name(reference)}"), "float64", "float32"
-    return table(head, rows)
+    for label, walk in list(_walks(cls).items())[reference is None :]:  # the first is the rule by hand
+        rows.append((label, *(bound(_worst(walk, expected, options, steps, dtype), dtype) for dtype in BOUNDS)))
+    return table((_distance_from(reference), "float64", "float32"), rows)
 
 
 def bound(distance, dtype):
@@ -42,8 +44,11 @@ def bound(distance, dtype):
     return f"{sign}\u00a010⁻{str(-power).translate(SUPERSCRIPT)}"
 
 
-def _name(reference):
-    return f"torch.optim.{reference.__name__}"
+def _distance_from(reference):
+    if reference is None:
+        return both("与手算规则之差", "Distance from the rule by hand")
+    name = f"torch.optim.{reference.__name__}"
+    return both(f"与 {name} 之差", f"Distance from {name}")
 
 
 def _walks(cls):
@@ -55,11 +60,12 @@ def _walks(cls):
 
 
 def _worst(walk, reference, options, steps, dtype):
+    """The largest distance between two ways to take the steps; None if the first cannot be had here."""
     worst = 0.0
     with _default(dtype):
         params, grads = _walk_of(dtype, steps)
         for option in options:
-            expected = _by_class(reference, option, params, grads, foreach=False)
+            expected = reference(option, params, grads)
             try:
                 found = walk(option, params, grads)
             except RuntimeError:  # no compiler, no Triton
