@@ -12,7 +12,7 @@ from torch_classes import INFO, advance, legal, others, shapes_of, signature, te
 
 import optimbook
 
-CLASSES = optimbook.optim.__all__
+CLASSES = [name for name in optimbook.optim.__all__ if name != "Optimizer"]
 SHARED = [n for n in CLASSES if hasattr(torch.optim, n)]
 PATHS = {"default": {}, "loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 WAYS = {"there and back": ("torch", "ours", "torch"), "here and back": ("ours", "torch", "ours"), "ours alone": ("ours", "ours", "ours")}

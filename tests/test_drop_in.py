@@ -95,6 +95,14 @@ CONCERNED = [(n, kwargs, what) for n in NAMES for kwargs, what in PERHAPS_REFUSE
 REFUSED = [case for case in CONCERNED if complaint(torch.optim, *case) is not None]
 
 
+def test_one_changed_import_finds_every_name():
+    """But for one that swaps tensors under torch's own classes."""
+    for torchs, ours in ((torch.optim, optimbook), (torch.optim.lr_scheduler, optimbook.lr_scheduler), (torch.optim.swa_utils, optimbook.swa_utils)):
+        missing = {n for n in torchs.__all__ if not hasattr(ours, n)}
+        assert missing <= {"swap_in_optimizer_params_and_state"}
+    assert optimbook.Optimizer is torch.optim.Optimizer and optimbook.lr_scheduler.LRScheduler is torch.optim.lr_scheduler.LRScheduler
+
+
 def test_torch_refuses_each_of_these_somewhere():
     refused = [(kwargs, what) for _, kwargs, what in REFUSED]
     assert [case for case in PERHAPS_REFUSED if repr(case) not in map(repr, refused)] == []

@@ -45,13 +45,13 @@ static inline uint16_t scatter_(float x, uint32_t random) {  /* up or down, so t
 ADDED = {"norm": "{0} * {0}", "mean": "{0}"}  # to a sum, in double
 FINISH = {"norm": "sqrt({})", "mean": "({} / reduced_[0])"}
 CALLED = {"sqrt": "sqrt", "abs": "fabs", "pow": "pow"}
-INLINE = {
-    **{sign: f"{{0}} {sign} {{1}}" for sign in ("<", "<=", ">", ">=", "==", "!=")},
-    "where": "{0} ? {1} : {2}",
-    "maximum": "{0} > {1} || {0} != {0} ? {0} : {1}",  # fmax is slow and drops a NaN
-    "minimum": "{0} < {1} || {0} != {0} ? {0} : {1}",
-    "sign": "({0} > 0) - ({0} < 0)",
-    "square": "{0} * {0}",
+INLINE = {**{sign: f"{{0}} {sign} {{1}}" for sign in ("<", "<=", ">", ">=", "==", "!=")}, "where": "{0} ? {1} : {2}"}
+# Functions that name an argument more than once: written out, nested ones would double at each level.
+OURS = {
+    "maximum": "({real} a, {real} b) {{ return a > b || a != a ? a : b; }}",  # fmax is slow and drops a NaN
+    "minimum": "({real} a, {real} b) {{ return a < b || a != a ? a : b; }}",
+    "sign": "({real} a) {{ return (a > 0) - (a < 0); }}",
+    "square": "({real} a) {{ return a * a; }}",
 }
 
 
@@ -79,7 +79,9 @@ def c(lowered, dtype="float", state_dtype=None, stochastic=False):
         raise Unsupported(f"rule {lowered.program.name!r} looks at rows, columns or whole tensors, which the C form does not do")
     types = {n: dtype if n in ("param", "grad") else state_dtype or dtype for n in lowered.program.tensors}
     whole, stochastic = passes(lowered), stochastic and dtype == "bfloat16"
-    lines = ["#include <math.h>", "#include <stdint.h>", FETCH, BFLOAT16 if "bfloat16" in types.values() else "", STOCHASTIC if stochastic else ""]
+    real = "double" if "double" in types.values() else "float"
+    ours = [f"static inline {real} {name}_{body.format(real=real)}" for name, body in OURS.items() if name in lowered.applied]
+    lines = ["#include <math.h>", "#include <stdint.h>", FETCH, BFLOAT16 if "bfloat16" in types.values() else "", STOCHASTIC if stochastic else "", *ours]
     for name, part in zip(names(lowered), whole.passes):
         lines += _function(name, part, whole.reductions, types, stochastic)
     return "\n".join([line for line in lines if line] + [""])
@@ -156,6 +158,8 @@ class _Printer:
             return f"({self.coefficient(node.condition)} != 0 ? {self.bare(node.a)} : {self.bare(node.b)})"
         if node.function in CALLED:
             return f"{CALLED[node.function]}{self.suffix}({', '.join(map(self.bare, node.arguments))})"
+        if node.function in OURS:
+            return f"{node.function}_({', '.join(map(self.bare, node.arguments))})"
         return "(" + INLINE[node.function].format(*map(self, node.arguments)) + ")"
 
     def bare(self, node):

@@ -1,5 +1,7 @@
 """Optimizers, one file each: the rule, and its torch-compatible class."""
 
+from torch.optim import Optimizer
+
 from .adadelta import Adadelta
 from .adafactor import Adafactor
 from .adagrad import Adagrad
@@ -20,8 +22,8 @@ from .sgd import SGD
 from .sparse_adam import SparseAdam
 from .yogi import Yogi
 
-# Those of torch, then those that the book adds.
+# Those of torch, then those that the book adds, and torch's base class, as in `torch.optim`.
 __all__ = [
     "SGD", "Adagrad", "RMSprop", "Adadelta", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "ASGD", "Rprop", "Adafactor", "SparseAdam",
-    "LBFGS", "Muon", "LARS", "LAMB", "Lion", "Yogi",
+    "LBFGS", "Muon", "LARS", "LAMB", "Lion", "Yogi", "Optimizer",
 ]  # fmt: skip

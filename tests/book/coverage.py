@@ -38,14 +38,17 @@ def module_name(cls):
 
 
 def public_classes():
-    """Every class that optimbook.optim and optimbook.lr_scheduler offer, but for torch's own."""
+    """Every optimizer and scheduler that optimbook.optim and optimbook.lr_scheduler offer, but for torch's own."""
+    from torch.optim import Optimizer, lr_scheduler
+
     import optimbook.lr_scheduler
     import optimbook.optim
 
     found = {}
     for module in (optimbook.optim, optimbook.lr_scheduler):
         for name, cls in inspect.getmembers(module, inspect.isclass):
-            if not name.startswith("_") and cls.__module__.startswith(module.__name__ + "."):
+            ours = cls.__module__.startswith(module.__name__ + ".")
+            if ours and issubclass(cls, (Optimizer, lr_scheduler.LRScheduler, lr_scheduler.ReduceLROnPlateau)):
                 found[name] = cls
     return list(found.values())
 
