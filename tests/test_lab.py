@@ -175,6 +175,61 @@ def test_gradients_of_all_data_are_the_mean_of_those_of_the_batches():
     assert torch.allclose(seen.mean(0), true[0], atol=1e-6)
 
 
+# --- landscapes ---------------------------------------------------------------------------------
+
+
+def bowl(curvatures):
+    """A quadratic with these eigenvalues in a turned basis: its loss, and the eigenvectors as rows."""
+    draw = torch.Generator().manual_seed(0)
+    curvatures = torch.tensor(curvatures, dtype=torch.float64)
+    basis, _ = torch.linalg.qr(torch.randn(len(curvatures), len(curvatures), generator=draw, dtype=torch.float64))
+    return lambda theta: (curvatures * (basis @ theta) ** 2).sum() / 2, basis
+
+
+def test_curvature_of_a_quadratic():
+    loss, basis = bowl([5.0, 3.0, 1.0, 0.5, 0.0, -2.0])
+    theta = torch.ones(6, dtype=torch.float64)
+    assert torch.allclose(lab.hessian_product(loss, theta, basis[1]), 3 * basis[1])
+    assert numpy.isclose(lab.curvature(loss, theta, 7 * basis[0] + 7 * basis[2]), 3)
+    values, vectors = lab.eigenpairs(loss, theta, count=2)
+    assert numpy.allclose(values, [5, 3]) and torch.allclose((vectors @ basis[:2].T).abs(), torch.eye(2, dtype=torch.float64))
+    assert numpy.allclose(lab.eigenpairs(loss, theta, lowest=True)[0], -2)
+
+
+def test_descent_shrinks_each_direction_at_its_own_rate():
+    loss, basis = bowl([5.0, 1.0])
+    places, losses = lab.descend(loss, basis.sum(0), lr=0.1, steps=4)
+    expected = [[0.5**k, 0.9**k] for k in range(5)]
+    assert torch.allclose(places @ basis.T, torch.tensor(expected, dtype=torch.float64))
+    assert torch.allclose(losses, torch.tensor([(5 * a**2 + b**2) / 2 for a, b in expected], dtype=torch.float64))
+
+
+def test_a_plane_holds_the_loss_at_its_places():
+    loss, basis = bowl([5.0, 1.0, 9.0])
+    found = lab.plane(loss, torch.zeros(3, dtype=torch.float64), *basis[:2], [0.0, 2.0], [0.0, 1.0, 3.0])
+    assert numpy.allclose(found, [[0, 10], [0.5, 10.5], [4.5, 14.5]])
+
+
+def test_the_loss_of_a_network_is_that_of_its_vector():
+    task = lab.digits_mlp(4)
+    model = lab.train_to(task, lambda p: optimbook.Adam(p, lr=0.1), 1.0)
+    loss, theta = lab.loss_of(task, model)
+    assert theta.dtype == torch.float64 and torch.isclose(loss(theta).float(), task.loss(model(task.train[0]), task.train[1]))
+    assert 0.5 < loss(theta) < 1.0 + 1e-6
+    with pytest.raises(RuntimeError, match="after 2 steps"):
+        lab.train_to(task, lambda p: optimbook.SGD(p, lr=0.0), 1.0, most=2)
+
+
+def test_a_filter_direction_moves_every_neuron_by_its_own_length():
+    model = torch.nn.Sequential(torch.nn.Linear(5, 3), torch.nn.Conv1d(2, 4, 3))
+    parts = lab.filter_direction(model, seed=0).split([p.numel() for p in model.parameters()])
+    for part, p in zip(parts, model.parameters()):
+        if p.ndim > 1:
+            assert torch.allclose(part.view_as(p).flatten(1).norm(dim=1), p.detach().double().flatten(1).norm(dim=1))
+        else:
+            assert not part.any()
+
+
 # --- tables -------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from .batches import flat, random_batches, rare_digit, watch
 from .cards import card
 from .checks import bound, compare
 from .display import Html, both, show_rule
+from .landscape import curvature, descend, eigenpairs, filter_direction, hessian_product, loss_of, plane, train_to
 from .paths import draw_path, noise, path
 from .races import race
 from .setup import progress, start
