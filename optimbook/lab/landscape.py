@@ -2,9 +2,9 @@
 
 import numpy
 import torch
-from torch.func import functional_call, grad, grad_and_value, jvp, vmap
-from torch.nn.utils import parameters_to_vector
+from torch.func import grad, grad_and_value, jvp, vmap
 
+from .batches import flat
 from .setup import device
 from .training import _model
 
@@ -17,16 +17,8 @@ def loss_of(task, model=None):
     Args:
         model: a network of the task; one that is not trained if it is not given.
     """
-    model = (model or _model(task, seed=0)).to(device())
-    shapes = {name: p.shape for name, p in model.named_parameters()}
-    inputs, targets = task.train[0].double(), task.train[1]
-
-    def loss(theta):
-        parts = theta.split([shape.numel() for shape in shapes.values()])
-        parameters = {name: part.view(shape) for part, (name, shape) in zip(parts, shapes.items())}
-        return task.loss(functional_call(model, parameters, (inputs,)), targets)
-
-    return loss, parameters_to_vector(model.parameters()).detach().double()
+    theta, loss = flat(task, model)
+    return loss, theta
 
 
 def descend(loss, theta, lr, steps):
