@@ -249,6 +249,7 @@ def test_a_card_counts_states():
     assert "2 numbers" in adam_card and "8 bytes" in adam_card and "default 0.001" in adam_card
     assert "torch.optim.Adam" in adam_card
     assert "0 numbers" in repr(lab.card(optimbook.SGD))
+    assert "1 number (momentum_buffer); 4 bytes" in repr(lab.card(optimbook.SGD, momentum=0.9))
     schedule = repr(lab.card(optimbook.lr_scheduler.CosineAnnealingLR, {"T_max": "10"}))
     assert "torch.optim.lr_scheduler.CosineAnnealingLR" in schedule and "bytes" not in schedule
 

@@ -9,20 +9,21 @@ from .tables import table
 PATHS = ("fused CPU (C)", "fused CUDA (Triton)")
 
 
-def card(cls, ranges=None):
+def card(cls, ranges=None, **options):
     """The card of an optimizer or scheduler: paper, state, hyperparameters, torch counterpart, fast paths.
 
     Args:
         ranges: sensible ranges by argument, ``{"lr": "1e-4 … 1e-2"}``, in words by `both`; arguments without one are left out.
+        options: arguments that decide which states there are, where they are not the defaults: ``momentum=0.9``.
     """
     ranges = ranges or {}
     defaults = _defaults(cls)
     rows = [
         *_paper(cls),
-        *_states(cls, defaults),
+        *_states(cls, {**defaults, **options}),
         *[(f"<code>{name}</code>", _argument(defaults[name], ranges[name])) for name in defaults if name in ranges],
         (both("PyTorch 中的对应", "Counterpart in PyTorch"), f"<code>{_counterpart(cls)}</code>"),
-        *_paths(cls, defaults),
+        *_paths(cls, {**defaults, **options}),
     ]
     home = "optimbook." if cls.__module__.startswith("optimbook.") else ""  # a reader's own class lives elsewhere
     return table((f"<code>{home}{_public(cls)}</code>", ""), rows)
