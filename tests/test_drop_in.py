@@ -226,6 +226,17 @@ def params_of(optimizer):
     return [p for g in optimizer.param_groups for p in g["params"]]
 
 
+def test_a_subclass_passes_on_what_it_is_given():
+    class Mine(optimbook.AdamW):
+        def __init__(self, params, *more, lr=0.5, **kwargs):
+            super().__init__(params, lr, *more, **kwargs)
+
+    mine = Mine([torch.ones(2, requires_grad=True)], (0.8, 0.9), weight_decay=0.3, max_grad_norm=2.0)
+    group = mine.param_groups[0]
+    assert (group["lr"], group["betas"], group["weight_decay"], mine.max_grad_norm) == (0.5, (0.8, 0.9), 0.3, 2.0)
+    assert list(inspect.signature(Mine).parameters)[-1] == "kwargs"
+
+
 def test_options_of_a_class_from_a_rule():
     """`optimbook.optimizer` gives the same class as the package's own, but for the checks and the documentation."""
     from optimbook.optim.sgd import sgd

@@ -30,7 +30,9 @@ class Optimizer(torch.optim.Optimizer):
 
     Args:
         max_grad_norm: clip by the Euclidean norm of all gradients of all groups, as `torch.nn.utils.clip_grad_norm_` does,
-            but within the step: the gradients stay as they are, and are read once less. None: never.
+            but within the step: the gradients stay as they are, and are read once less. None: never. Shards of a DTensor count
+            whole; parameters that something shares out among processes, as `ZeroRedundancyOptimizer` does, are not seen here:
+            clip before such a step instead.
         stochastic_rounding: round bfloat16 parameters up or down by chance, so that small updates count in the mean.
             Other dtypes are rounded as ever.
         fused: one compiled kernel for all tensors: insist (True), never (False), or if it can be (None). A rule that looks at
@@ -288,7 +290,7 @@ def _taking_extras(init):
 
     given = [p for n, p in signature.parameters.items() if n not in extras]
     more = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=v) for n, v in extras.items()]
-    __init__.__signature__ = signature.replace(parameters=[*given, *more])
+    __init__.__signature__ = signature.replace(parameters=sorted([*given, *more], key=lambda p: p.kind))  # **kwargs stays last
     return __init__
 
 
