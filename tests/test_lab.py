@@ -328,6 +328,11 @@ def test_sliders_are_small_deterministic_and_ask_no_host():
     assert len(curve.encode()) < 15_000 and curve.count('type="range"') == 2
 
 
+def test_the_caption_of_a_curve_says_what_is_across():
+    make = lambda **words: lab.curve_slider(cosine_annealing, 9, base_lr=lab.knob(0.1, 1, 1), T_max=9, **words).html  # noqa: E731
+    assert "across: step" in make() and "横轴：轮次" in make(across=("轮次", "epoch"))
+
+
 def test_every_knob_has_words_in_both_languages():
     for name, (zh, en, _) in sliders.NAMES.items():
         assert f'<span lang="zh">{zh}</span>' in sliders.label(name) and f'<span lang="en">{en}</span>' in sliders.label(name)

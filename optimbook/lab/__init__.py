@@ -10,6 +10,7 @@ from .display import Html, both, show_rule
 from .landscape import curvature, descend, eigenpairs, filter_direction, hessian_product, loss_of, plane, train_to
 from .paths import draw_path, noise, path
 from .races import race
+from .ranks import run_ranks
 from .setup import progress, start
 from .sliders import curve_slider, knob, path_slider
 from .style import color, figure, line, ticks

@@ -29,9 +29,10 @@ NAMES = {  # what a knob is called, and its symbol
     "momentum": ("动量系数", "momentum coefficient", "μ"),
     "dampening": ("阻尼", "dampening", "τ"),
     "batch_size": ("批量大小", "batch size", "n"),
+    "K": ("每个参数的状态字节数", "bytes of state per parameter", "K"),
 }
 SCALES = {"lr": "log", "base_lr": "log", "eps": "log", "weight_decay": "log", "momentum": "decay",
-          "T_max": "whole", "total_steps": "whole"}  # fmt: skip
+          "T_max": "whole", "total_steps": "whole", "K": "whole"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def path_slider(rule, surface, start=None, steps=50, *, disturbance=None, name=N
     return _widget(scene, f'{caption} <span class="ob-says"></span>', script, *_split(rule, hyperparameters), plain)
 
 
-def curve_slider(rule, steps, *, outputs=None, signal=None, input="value", name=None, **hyperparameters):
+def curve_slider(rule, steps, *, outputs=None, signal=None, input="value", name=None, across=("步", "step"), **hyperparameters):
     """What ``rule`` gives at each step, as a curve that follows the sliders.
 
     Args:
@@ -84,6 +85,7 @@ def curve_slider(rule, steps, *, outputs=None, signal=None, input="value", name=
         signal: numbers that the rule is given one after the other as ``input``, shown as dots. Then states
             begin at 0 and steps at 1.
         name: whose colour the first curve takes; the rule's name if it is not given.
+        across: what the caption calls the steps, in Chinese and in English.
         hyperparameters: a number, or a `knob`.
     """
     name = canonical(name or rule.name)
@@ -94,7 +96,7 @@ def curve_slider(rule, steps, *, outputs=None, signal=None, input="value", name=
     scene = '<g class="ob-axes"></g>' + _dots("currentColor", "stroke-opacity:.35;stroke-width:3")
     scene += "".join(_line(name, c) for c in colors)
     legend = [f'<span style="color:{mixed(c)}">━</span> {both(*words[:2])}' for c, words in zip(colors, outputs.values())]
-    caption = " &emsp;".join([*legend, both("横轴：步", "across: step")])
+    caption = " &emsp;".join([*legend, both(f"横轴：{across[0]}", f"across: {across[1]}")])
     return _widget(scene, caption, script, *_split(rule, hyperparameters), f"{name}: a curve over {steps} steps, with sliders")
 
 
