@@ -13,6 +13,7 @@ import snowballstemmer
 import yaml
 from sphinx.search.zh import SearchChinese
 
+OFTEN = 10**6  # so often that no other cut is likelier: 用高原来 is not 用高 and 原来 here
 GLOSSARY = Path(__file__).parent.parent / "glossary.yml"
 
 # Latin words as they are; Chinese by the longest known word first. What the index does
@@ -50,7 +51,7 @@ class BookSearch(SearchChinese):
         # The stemmer that the browser has: with another, "decay" is never found.
         self.stemmer = snowballstemmer.stemmer("porter")
         for word in chinese_words():
-            jieba.add_word(word)
+            jieba.add_word(word, OFTEN)
 
 
 def chinese_words():
