@@ -46,6 +46,7 @@ SCHEDULES = {
     "StepLR": (ORANGE, "-"),
     "MultiStepLR": (ORANGE, "--"),
     "ExponentialLR": (PURPLE, "-"),
+    "FactorLR": (PURPLE, ":"),
     "WarmupLR": (PURPLE, "--"),
     "NoamLR": (PURPLE, "-."),
     "CosineAnnealingWarmRestarts": (SKY, "-"),
