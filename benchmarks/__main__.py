@@ -45,16 +45,18 @@ def ours(name):
     return lambda groups: getattr(optimbook, name)(groups, **CASES[name][0])
 
 
-def torchs(name):
-    """How to make every variant of torch's."""
-    variants = {"loop": {"foreach": False}, "foreach": {"foreach": True}, **({"fused": {"fused": True}} if name in FUSED else {})}
+def torchs(name, device="cpu"):
+    """How to make every variant that torch has on a device; its fused Adagrad is there for CPUs only."""
+    fused = name in FUSED and (name, device) != ("Adagrad", "cuda")
+    variants = {"loop": {"foreach": False}, "foreach": {"foreach": True}, **({"fused": {"fused": True}} if fused else {})}
     return {n: lambda groups, how=how: getattr(torch.optim, name)(groups, **CASES[name][0], **how) for n, how in variants.items()}
 
 
-def against_torch(name, sizes, groups=1, **how):
+def against_torch(name, sizes, groups=1, *, count, steps, **where):
     """Times of ours and of torch's fastest variant here, the two in turn."""
-    best = fastest(turns(optimizers(sizes, torchs(name), groups), count=3, steps=1))
-    return turns(optimizers(sizes, {"ours": ours(name), "torch": torchs(name)[best]}, groups), **how)
+    variants = torchs(name, where.get("device"))
+    best = fastest(turns(optimizers(sizes, variants, groups, **where), count=3, steps=1))
+    return turns(optimizers(sizes, {"ours": ours(name), "torch": variants[best]}, groups, **where), count, steps)
 
 
 def large(name):

@@ -10,11 +10,11 @@ import time
 import torch
 
 
-def optimizers(sizes, makers, groups=1):
-    """One optimizer for each maker, which is given its parameter groups."""
+def optimizers(sizes, makers, groups=1, **where):
+    """One optimizer for each maker, which is given its parameter groups; ``where``: their dtype and device, if others than torch's."""
     made = {}
     for name, make in makers.items():
-        params = [torch.nn.Parameter(torch.randn(size)) for size in sizes]
+        params = [torch.nn.Parameter(torch.randn(size, **where)) for size in sizes]
         for param in params:
             param.grad = torch.randn_like(param)
         made[name] = make([{"params": params[i::groups]} for i in range(groups)])
@@ -27,11 +27,14 @@ def turns(steppers, count, steps):
     for _ in range(3):  # states, kernels, caches
         for stepper in steppers.values():
             stepper.step()
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None  # a GPU goes on after `step` has returned
     for _ in range(count):
         for name, stepper in steppers.items():
+            wait()
             start = time.perf_counter()
             for _ in range(steps):
                 stepper.step()
+            wait()
             times[name].append((time.perf_counter() - start) / steps)
     return times
 

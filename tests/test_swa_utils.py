@@ -427,8 +427,11 @@ def test_update_bn_parity():
         torch.testing.assert_close(results[0]["0.bn.running_mean"], torch.stack([x.mean(0) for x in batches()]).mean(0))
 
 
+no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="DataParallel shares out what it is given among GPUs")
+
+
 @pytest.mark.parametrize("model", [Named, Whole])
-@pytest.mark.parametrize("wrap", [lambda m: m, ours.AveragedModel, lambda m: ours.AveragedModel(nn.DataParallel(m))])
+@pytest.mark.parametrize("wrap", [lambda m: m, ours.AveragedModel, pytest.param(lambda m: ours.AveragedModel(nn.DataParallel(m)), marks=no_gpu)])
 @pytest.mark.parametrize("device", [None, "cpu"])
 @pytest.mark.parametrize("labelled", [False, True])
 def test_update_bn_with_dicts(model, wrap, device, labelled):

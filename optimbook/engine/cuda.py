@@ -21,6 +21,7 @@ from ..forms.passes import names, passes
 from ..forms.triton import number_arguments, triton, triton_numbers
 from . import states, tensors
 from .cache import CannotBuild
+from .lookup import same_items
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16", torch.float16: "float16"}
 WARPS = 8  # of 32 threads, that work as one program
@@ -271,6 +272,7 @@ class Kernels:
             member = self.members[first]
             like = member.param.dtype, self.tensors.sizes[first:last], member.param.device
             self.kernels.append(TritonKernel(lowered, *like, member.state_dtype, member.stochastic))
+        self.row = None
 
     def _numbers(self):
         return states.NumberStates(self.members)
@@ -280,11 +282,11 @@ class Kernels:
         return self.tensors.look(grads) and self.numbers.look(groups, plain, self.tensors.moved)
 
     def run(self, turn):
-        for kernel, pointers, first, last in self._blocks():
+        if self.row is not self.numbers.row:
+            self.row = self.numbers.row
             # Rows of other programs have another length, so each block gets its own, counted anew.
-            used = sorted(set(self.numbers.row[first:last]))
-            place = {row: i for i, row in enumerate(used)}
-            rows = array("q", [place[row] for row in self.numbers.row[first:last]])
+            self.counted = [_counted(self.row[first:last]) for _, first, last in self.tensors.blocks]
+        for (kernel, pointers, _, _), (used, rows) in zip(self._blocks(), self.counted):
             numbers = array("d", [n for row in used for n in self.numbers.coefficients[row]])
             kernel.seed = turn * len(self.members)
             kernel.launch(pointers, rows, numbers)
@@ -302,25 +304,34 @@ class Kernels:
 class DeviceKernels(Kernels):
     """The same with ``step`` on the device: nothing is read back, so that a CUDA graph can hold the step."""
 
+    def __init__(self, members, groups):
+        super().__init__(members, groups)
+        self.states = [[]] * len(self.kernels)
+        self.counted = [_counted([m.group for m in self.members[first:last]]) for _, first, last in self.tensors.blocks]
+
     def _numbers(self):
         return None
 
     def prepare(self, grads, groups, plain):
         """As for `Kernels`; the numbers are worked out on the device, when it runs."""
         self.groups, self.plain = groups, plain
-        self.addresses = [self._states(*block) for block in self.tensors.blocks]
-        return self.tensors.look(grads) and None not in self.addresses
+        if not self.tensors.look(grads):
+            return False
+        self.states = [self._states(*block, before) for block, before in zip(self.tensors.blocks, self.states)]
+        return None not in self.states
 
-    def _states(self, lowered, first, last):
+    def _states(self, lowered, first, last, before):
+        """A block's number states; None if one cannot be read. Those that were there ``before`` are not looked at again."""
         kept, _ = number_arguments(lowered.program)
         states = [m.state.get(n) for n in kept for m in self.members[first:last]]
-        alike = all(type(t) is torch.Tensor and t.dtype == torch.float32 and t.device == self.members[first].param.device for t in states)
-        return array("q", [t.data_ptr() for t in states]) if alike else None
+        where = self.members[first].param.device
+        alike = lambda t: type(t) is torch.Tensor and t.dtype == torch.float32 and t.device == where
+        return states if same_items(states, before) or all(map(alike, states)) else None
 
     def run(self, turn):
-        for (kernel, pointers, first, last), addresses in zip(self._blocks(), self.addresses):
+        for (kernel, pointers, first, last), numbers, (used, rows) in zip(self._blocks(), self.states, self.counted):
+            addresses = array("q", map(torch.Tensor.data_ptr, numbers))
             program, members = kernel.lowered.program, self.members[first:last]
-            used = sorted({m.group for m in members})
             hyperparameters, on_device = array("d"), {}
             for index in used:
                 for name in program.hyperparameters:
@@ -328,10 +339,16 @@ class DeviceKernels(Kernels):
                     if isinstance(value, torch.Tensor):
                         on_device[len(hyperparameters)] = value
                     hyperparameters.append(self.plain[index].get(name, 0.0))
-            rows = array("q", [used.index(m.group) for m in members])
             given = [float(getattr(m, n)) for n in number_arguments(program)[1] for m in members]
             kernel.launch_on_device(pointers, addresses, rows, hyperparameters, given, on_device)
         self.tensors.release()
+
+
+def _counted(rows):
+    """Which rows are used, and for each member the place of its own among them."""
+    used = sorted(set(rows))
+    place = {row: i for i, row in enumerate(used)}
+    return used, array("q", map(place.get, rows))
 
 
 def _int64(buffer):

@@ -341,7 +341,7 @@ class _Printer:
             if number(argument):
                 text = self.coefficient(number(argument))
                 if plain and i == 1:
-                    text = f"torch.as_tensor({text}, dtype=param.dtype, device=param.device)"
+                    text = f"torch.full((), {text}, dtype=param.dtype, device=param.device)"  # made there: nobody waits for a copy
                 texts.append(text)
             else:
                 texts.append(self.value(argument).text)
