@@ -20,6 +20,9 @@ NAMES = {  # what a knob is called, and its symbol
     "eta_min": ("最小学习率", "smallest learning rate", "γ<sub>min</sub>"),
     "T_max": ("半周期", "half period", "T<sub>max</sub>"),
     "total_steps": ("总步数", "steps in all", "T"),
+    "total_iters": ("斜坡的步数", "steps of the ramp", "T"),
+    "start_factor": ("起始因子", "start factor", "α<sub>0</sub>"),
+    "end_factor": ("终止因子", "end factor", "α<sub>T</sub>"),
     "step_size": ("两次下降之间的步数", "steps between drops", "s"),
     "min_lr": ("最小学习率", "smallest learning rate", "γ<sub>min</sub>"),
     "gamma": ("下降因子", "factor of a drop", "r"),
@@ -35,7 +38,7 @@ NAMES = {  # what a knob is called, and its symbol
     "K": ("每个参数的状态字节数", "bytes of state per parameter", "K"),
 }
 SCALES = {"lr": "log", "base_lr": "log", "eps": "log", "weight_decay": "log", "momentum": "decay",
-          "T_max": "whole", "total_steps": "whole", "step_size": "whole", "K": "whole"}  # fmt: skip
+          "T_max": "whole", "total_steps": "whole", "total_iters": "whole", "step_size": "whole", "K": "whole"}  # fmt: skip
 
 
 @dataclass(frozen=True)
