@@ -30,6 +30,7 @@ NAMES = {  # what a knob is called, and its symbol
     "beta": ("衰减率", "decay rate", "β"),
     "beta1": ("一阶矩的衰减率", "decay rate of the first moment", "β<sub>1</sub>"),
     "beta2": ("二阶矩的衰减率", "decay rate of the second moment", "β<sub>2</sub>"),
+    "rho": ("两个平均的衰减率", "decay rate of both averages", "ρ"),
     "eps": ("数值稳定项", "stability constant", "ε"),
     "weight_decay": ("权重衰减系数", "weight decay coefficient", "λ"),
     "momentum": ("动量系数", "momentum coefficient", "μ"),
@@ -39,6 +40,8 @@ NAMES = {  # what a knob is called, and its symbol
 }
 SCALES = {"lr": "log", "base_lr": "log", "eps": "log", "weight_decay": "log", "momentum": "decay",
           "T_max": "whole", "total_steps": "whole", "total_iters": "whole", "step_size": "whole", "K": "whole"}  # fmt: skip
+SCALES = {"lr": "log", "base_lr": "log", "eps": "log", "weight_decay": "log", "momentum": "decay", "rho": "decay",
+          "T_max": "whole", "total_steps": "whole", "step_size": "whole", "K": "whole"}  # fmt: skip
 
 
 @dataclass(frozen=True)
