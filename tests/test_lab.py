@@ -21,7 +21,7 @@ import sympy
 import optimbook
 from optimbook import lab, rule
 from optimbook.lab import scripts, sliders, style
-from optimbook.lr_scheduler import ReduceLROnPlateau, StepLR
+from optimbook.lr_scheduler import OneCycleLR, ReduceLROnPlateau, StepLR
 from optimbook.lr_scheduler.cosine_annealing_lr import cosine_annealing
 from optimbook.optim.adam import adam
 from optimbook.optim.sgd import sgd
@@ -135,6 +135,14 @@ def test_a_grid_is_the_loop_over_the_class():
 def test_a_schedule_scales_the_rate():
     still = lab.grid(sgd, lab.regression(), lr=[0.1], seeds=1, steps=5, schedule=lambda step: 0.0)
     assert still.losses.unique().numel() == 1
+
+
+def test_a_momentum_of_the_step_is_the_loop_over_a_real_scheduler():
+    cycle = OneCycleLR(optimbook.SGD([torch.zeros(1, requires_grad=True)], lr=1), 0.3, 20)
+    plan = {"schedule": lambda step: cycle.lr_at(step - 1)[0], "momentum": lambda step: cycle.momentum_at(step - 1)[0]}
+    runs = lab.grid(sgd, lab.digits_mlp(), lr=[1], seeds=1, steps=20, **plan)
+    _, losses = lab.train(lab.digits_mlp(), lambda p: optimbook.SGD(p, lr=1), 20, scheduler=lambda o: OneCycleLR(o, 0.3, 20))
+    assert torch.allclose(runs.losses[0, 0], losses, atol=1e-4)
 
 
 def test_a_race_is_the_loop_over_real_schedulers():

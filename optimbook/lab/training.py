@@ -103,10 +103,10 @@ def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, tested="param", *
         schedule: ``schedule(step)``, from 1, is what the learning rate is multiplied by: a number, or one for each network.
             If it has a method ``see``, that is shown the networks' losses after each step.
         tested: the state whose values the test is taken with, for rules that train one point and ship another.
-        hyperparameters: those of the rule, the same for all networks.
+        hyperparameters: those of the rule, the same for all networks; one that is a function of the step, from 1, is called at each.
     """
     lrs = tuple(lr)
-    model, values = _stacked(task, len(lrs), seeds, states(rule, **hyperparameters))
+    model, values = _stacked(task, len(lrs), seeds, states(rule, **_now(hyperparameters, 1)))
     rates = torch.tensor(lrs, device=device()).repeat_interleave(seeds)
     batches = torch.stack([task.batches(steps, seed) for seed in range(seeds)] * len(lrs), 1).to(device())
     inputs, targets = task.train
@@ -116,7 +116,7 @@ def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, tested="param", *
         return task.loss(functional_call(model, parameters, (inputs,)), targets)
 
     def update(values, grad, lr, step):
-        new = advance(rule, {**values, "grad": grad, "step": step, "first": step == 1}, lr=lr, **hyperparameters)
+        new = advance(rule, {**values, "grad": grad, "step": step, "first": step == 1}, lr=lr, **_now(hyperparameters, step))
         return {name: new[name] for name in values}
 
     gradients, update = vmap(grad_and_value(loss)), vmap(update, in_dims=(0, 0, 0, None))
@@ -133,6 +133,11 @@ def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, tested="param", *
     test_loss, test_accuracy = vmap(lambda p: _test(task, model, p))(shipped)
     parameters = {name: value.unflatten(0, shape) for name, value in _parameters(values).items()}
     return Runs(lrs, *(_seen(x).unflatten(0, shape) for x in (torch.stack(losses, 1), test_loss, test_accuracy)), parameters)
+
+
+def _now(hyperparameters, step):
+    """Numbers, also for the hyperparameters that are functions of the step."""
+    return {name: value(step) if callable(value) else value for name, value in hyperparameters.items()}
 
 
 def _model(task, seed):

@@ -12,7 +12,7 @@ from .scheduled import require
 __all__ = ["OneCycleLR", "one_cycle"]
 
 
-@rule(symbols={"peak": r"T_{\mathrm{peak}}", "last": r"T_{\mathrm{last}}", "distance": "d", "height": "h",
+@rule(symbols={"peak": r"T_{\mathrm{peak}}", "last": r"T_{\mathrm{last}}", "distance": "d", "height": "a",
                "max_lr": r"\gamma_{\max}", "min_lr": r"\gamma_{\min}",
                "base_momentum": r"\mu_{\min}", "max_momentum": r"\mu_{\max}"})  # fmt: skip
 def one_cycle(step, *, base_lr, max_lr, min_lr, peak, last, base_momentum=0.85, max_momentum=0.95, linear=False, three_phase=False):
