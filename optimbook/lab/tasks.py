@@ -1,5 +1,7 @@
 """Small real tasks whose data ship with packages: nothing is downloaded."""
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -92,20 +94,42 @@ def text(length=32, width=64, batch_size=32, characters=60_000):
 
     The text differs between versions of Python, and so do the losses: print none.
     """
-    from pydoc_data.topics import topics
-
     known = "\n" + "".join(map(chr, range(32, 127)))
     code = {c: i for i, c in enumerate(known)}
-    whole = "".join(topics[name] for name in sorted(topics))[:characters]
-    codes = torch.tensor([code[c] for c in whole if c in code])
+    codes = torch.tensor([code[c] for c in _documentation()[:characters] if c in code])
     windows = codes.unfold(0, length + 1, length // 2)
-    pairs = windows[:, :-1].to(device()), windows[:, 1:].to(device())
-    cut = len(windows) * 9 // 10
     return Task(
-        lambda: _Transformer(len(known), length, width),
-        *[tuple(x[part] for x in pairs) for part in (slice(0, cut), slice(cut, None))],
+        lambda: _Transformer(len(known), length, width), *_parts(windows[:, :-1], windows[:, 1:]),
         lambda outputs, targets: nn.functional.cross_entropy(outputs.flatten(0, -2), targets.flatten()), batch_size,
     )  # fmt: skip
+
+
+def words(vocabulary=1000, context=2, width=16, batch_size=32, length=60_000):
+    """The next word of the same text from the few before it: embeddings, side by side, and scores of every word.
+
+    Words beyond the vocabulary share one code. Frequencies fall as in any text; as with `text`, print no loss.
+    """
+    found = re.findall(r"[a-z]+|[^a-z\s]", _documentation().lower())[:length]
+    known = [word for word, _ in Counter(found).most_common(vocabulary - 1)]
+    code = {word: i for i, word in enumerate(known, 1)}
+    windows = torch.tensor([code.get(word, 0) for word in found]).unfold(0, context + 1, 1)
+    return Task(
+        lambda: nn.Sequential(nn.Embedding(vocabulary, width), nn.Flatten(-2), nn.Linear(context * width, vocabulary)),
+        *_parts(windows[:, :-1], windows[:, -1]), nn.functional.cross_entropy, batch_size,
+    )  # fmt: skip
+
+
+def _documentation():
+    """Python's own documentation, one topic after the other."""
+    from pydoc_data.topics import topics
+
+    return "".join(topics[name] for name in sorted(topics))
+
+
+def _parts(inputs, targets):
+    """The first nine tenths to train on, the rest to test."""
+    cut = len(inputs) * 9 // 10
+    return [(inputs[part].to(device()), targets[part].to(device())) for part in (slice(0, cut), slice(cut, None))]
 
 
 class _Transformer(nn.Module):
