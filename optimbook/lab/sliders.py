@@ -30,6 +30,7 @@ NAMES = {  # what a knob is called, and its symbol
     "div_factor": ("峰值与起点之比", "peak over start", "D"),
     "base_momentum": ("峰值处的动量", "momentum at the peak", "μ<sub>min</sub>"),
     "scale_min": ("下限占峰值的比例", "floor as a share of the peak", "s<sub>min</sub>"),
+    "alpha": ("衰减率", "decay rate", "α"),
     "beta": ("衰减率", "decay rate", "β"),
     "beta1": ("一阶矩的衰减率", "decay rate of the first moment", "β<sub>1</sub>"),
     "beta2": ("二阶矩的衰减率", "decay rate of the second moment", "β<sub>2</sub>"),
