@@ -42,10 +42,11 @@ NAMES = {  # what a knob is called, and its symbol
     "batch_size": ("批量大小", "batch size", "n"),
     "K": ("每个参数的状态字节数", "bytes of state per parameter", "K"),
 }
-SCALES = {"lr": "log", "base_lr": "log", "eps": "log", "weight_decay": "log", "momentum": "decay",
-          "T_max": "whole", "total_steps": "whole", "total_iters": "whole", "step_size": "whole", "K": "whole"}  # fmt: skip
-SCALES = {"lr": "log", "base_lr": "log", "eps": "log", "weight_decay": "log", "momentum": "decay", "rho": "decay",
-          "T_max": "whole", "total_steps": "whole", "step_size": "whole", "K": "whole"}  # fmt: skip
+SCALES = {
+    **dict.fromkeys(("lr", "base_lr", "eps", "weight_decay"), "log"),
+    **dict.fromkeys(("momentum", "rho"), "decay"),
+    **dict.fromkeys(("T_max", "total_steps", "total_iters", "step_size", "K"), "whole"),
+}
 
 
 @dataclass(frozen=True)
