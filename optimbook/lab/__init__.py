@@ -3,6 +3,7 @@
 The only part of the package that needs more than torch: ``pip install "optimbook[lab]"``.
 """
 
+from . import springs
 from .batches import flat, random_batches, rare_digit, watch
 from .cards import card
 from .checks import bound, compare
