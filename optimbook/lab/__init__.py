@@ -14,6 +14,7 @@ from .races import race
 from .ranks import run_ranks
 from .setup import progress, start
 from .sliders import curve_slider, knob, path_slider
+from .starts import normed, steep, updates
 from .style import color, figure, line, ticks
 from .surfaces import Surface, beale, draw_surface, quadratic, ravine, rosenbrock, saddle, tilted_ravine
 from .tables import spread, table

@@ -49,7 +49,7 @@ def _argument(default, likely):
 
 def _states(cls, defaults):
     """Numbers and bytes of state; a schedule has none."""
-    if "param" not in cls.rule.variables:
+    if _schedules(cls):
         return []
     program = cls.rule.program(**_flags(cls.rule, defaults))
     tensors = [name for name in program.states if program.variables[name] == Kind.TENSOR]
@@ -73,8 +73,13 @@ def _flags(rule, defaults):
     return {name: defaults[name] for name in rule.flags if name in defaults}
 
 
+def _schedules(cls):
+    """Whether it is a scheduler; one that is made of schedulers has no rule of its own."""
+    return not hasattr(cls, "rule") or "param" not in cls.rule.variables
+
+
 def _public(cls):
-    return f"lr_scheduler.{cls.__name__}" if "param" not in cls.rule.variables else cls.__name__
+    return f"lr_scheduler.{cls.__name__}" if _schedules(cls) else cls.__name__
 
 
 def _counterpart(cls):
@@ -86,7 +91,7 @@ def _counterpart(cls):
 
 
 def _paths(cls, defaults):
-    if "param" not in cls.rule.variables:
+    if _schedules(cls):
         return []
     fused = PATHS if cls.rule.lowered(**_flags(cls.rule, defaults)).fusable else ()
     return [(both("执行路径", "Paths"), ", ".join(["loop", "foreach", *fused]))]

@@ -22,13 +22,17 @@ def loss_of(task, model=None):
 
 
 def descend(loss, theta, lr, steps):
-    """Gradient descent on all of the data: the places ``[steps + 1, parameters]`` and their losses."""
+    """Gradient descent on all of the data: the places ``[steps + 1, parameters]`` and their losses.
+
+    Args:
+        lr: one learning rate, or one for each step.
+    """
     both = grad_and_value(loss)
     places, losses = [theta], []
-    for _ in range(steps):
+    for rate in torch.as_tensor(lr, dtype=theta.dtype).expand(steps).tolist():
         gradient, value = both(places[-1])
         losses.append(value)
-        places.append(places[-1] - lr * gradient)
+        places.append(places[-1] - rate * gradient)
     return torch.stack(places), torch.stack([*losses, loss(places[-1])]).cpu()
 
 

@@ -24,6 +24,9 @@ NAMES = {  # what a knob is called, and its symbol
     "start_factor": ("起始因子", "start factor", "α<sub>0</sub>"),
     "end_factor": ("终止因子", "end factor", "α<sub>T</sub>"),
     "step_size": ("两次下降之间的步数", "steps between drops", "s"),
+    "warmup_steps": ("预热步数", "steps of warmup", "W"),
+    "stable_steps": ("稳定步数", "stable steps", "S"),
+    "decay_steps": ("衰减步数", "steps of decay", "D"),
     "min_lr": ("最小学习率", "smallest learning rate", "γ<sub>min</sub>"),
     "gamma": ("下降因子", "factor of a drop", "r"),
     "pct_start": ("上升的份额", "share of the rise", "p"),
@@ -47,6 +50,9 @@ SCALES = {
     **dict.fromkeys(("momentum", "rho"), "decay"),
     **dict.fromkeys(("T_max", "total_steps", "total_iters", "step_size", "K"), "whole"),
 }
+SCALES = {"lr": "log", "base_lr": "log", "eps": "log", "weight_decay": "log", "momentum": "decay",
+          "T_max": "whole", "total_steps": "whole", "step_size": "whole", "K": "whole",
+          "warmup_steps": "whole", "stable_steps": "whole", "decay_steps": "whole"}  # fmt: skip
 
 
 @dataclass(frozen=True)
