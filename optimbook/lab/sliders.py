@@ -48,11 +48,8 @@ NAMES = {  # what a knob is called, and its symbol
 SCALES = {
     **dict.fromkeys(("lr", "base_lr", "eps", "weight_decay"), "log"),
     **dict.fromkeys(("momentum", "rho"), "decay"),
-    **dict.fromkeys(("T_max", "total_steps", "total_iters", "step_size", "K"), "whole"),
+    **dict.fromkeys(("T_max", "total_steps", "total_iters", "step_size", "K", "warmup_steps", "stable_steps", "decay_steps"), "whole"),
 }
-SCALES = {"lr": "log", "base_lr": "log", "eps": "log", "weight_decay": "log", "momentum": "decay",
-          "T_max": "whole", "total_steps": "whole", "step_size": "whole", "K": "whole",
-          "warmup_steps": "whole", "stable_steps": "whole", "decay_steps": "whole"}  # fmt: skip
 
 
 @dataclass(frozen=True)
