@@ -42,7 +42,7 @@ def descend(task, start, rates, *, weight_decay=0.01, every=20, shuffled=False, 
     loss, (inputs, targets), losses = _loss(task, weight_decay), task.train, []
     for step, (batch, rate) in enumerate(zip(progress(batches, "descend"), rates.repeat_interleave(seeds, 1))):
         if step % every == 0:
-            losses.append(loss(values, inputs.expand(len(rate), -1, -1), targets.expand(len(rate), -1)))
+            losses.append(loss(values, *(x.expand(len(rate), *x.shape) for x in task.train)))
         gradients = _gradients(loss, values, inputs[batch], targets[batch])
         values = {n: v - rate.view(-1, *[1] * (v.ndim - 1)) * gradients[n] for n, v in values.items()}
     return torch.stack(losses, -1).unflatten(0, (columns, seeds)).cpu(), values
@@ -50,13 +50,13 @@ def descend(task, start, rates, *, weight_decay=0.01, every=20, shuffled=False, 
 
 def bottom(task, start, *, weight_decay=0.01, steps=300):
     """Where the loss over all data is least near each of the stacked networks, by L-BFGS: the losses ``[seed]``, and the parameters."""
-    loss, (inputs, targets) = _loss(task, weight_decay), task.train
+    loss = _loss(task, weight_decay)
     values = {name: value.clone().requires_grad_() for name, value in start.items()}
     optimizer = torch.optim.LBFGS(values.values(), max_iter=steps, history_size=50, line_search_fn="strong_wolfe")
     count = len(next(iter(start.values())))
 
     def losses():
-        return loss(values, inputs.expand(count, -1, -1), targets.expand(count, -1))
+        return loss(values, *(x.expand(count, *x.shape) for x in task.train))
 
     def closure():
         optimizer.zero_grad()

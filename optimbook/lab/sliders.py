@@ -32,6 +32,7 @@ NAMES = {  # what a knob is called, and its symbol
     "pct_start": ("上升的份额", "share of the rise", "p"),
     "div_factor": ("峰值与起点之比", "peak over start", "D"),
     "base_momentum": ("峰值处的动量", "momentum at the peak", "μ<sub>min</sub>"),
+    "h": ("曲率", "curvature", "h"),
     "scale_min": ("下限占峰值的比例", "floor as a share of the peak", "s<sub>min</sub>"),
     "alpha": ("衰减率", "decay rate", "α"),
     "beta": ("衰减率", "decay rate", "β"),
