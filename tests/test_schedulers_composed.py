@@ -228,7 +228,7 @@ def test_cycled_rules():
     """The rules are what the classes do; the printed forms are the rules."""
     cyclic = ours.CyclicLR(sgd(), 0.01, 0.2, 20, mode="triangular2")
     assert cyclic.rule(35, base_lr=0.01, max_lr=0.2, total_size=40, step_ratio=0.5, triangular2=True)[0] == cyclic.lr_at(35)[0]
-    assert cyclic.rule.equations(triangular2=True)[3].rhs == r"h_t \cdot 2^{1 - k_t}"
+    assert cyclic.rule.equations(triangular2=True)[3].rhs == r"a_t \cdot 2^{1 - k_t}"
     assert cyclic.lr_at(10**6) == [0.01, 0.01]  # torch's factor leaves the range of floats
     one = ours.OneCycleLR(sgd(), 0.3, 100)
     ends = {"base_lr": 0.012, "max_lr": 0.3, "min_lr": 0.3 / 25 / 1e4, "peak": 29, "last": 99}

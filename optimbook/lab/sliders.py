@@ -23,6 +23,8 @@ NAMES = {  # what a knob is called, and its symbol
     "total_iters": ("斜坡的步数", "steps of the ramp", "T"),
     "start_factor": ("起始因子", "start factor", "α<sub>0</sub>"),
     "end_factor": ("终止因子", "end factor", "α<sub>T</sub>"),
+    "step_size_up": ("上升的步数", "steps up", "pT"),
+    "step_size_down": ("下降的步数", "steps down", "(1−p)T"),
     "step_size": ("两次下降之间的步数", "steps between drops", "s"),
     "warmup_steps": ("预热步数", "steps of warmup", "W"),
     "stable_steps": ("稳定步数", "stable steps", "S"),
@@ -49,7 +51,10 @@ NAMES = {  # what a knob is called, and its symbol
 SCALES = {
     **dict.fromkeys(("lr", "base_lr", "eps", "weight_decay"), "log"),
     **dict.fromkeys(("momentum", "rho"), "decay"),
-    **dict.fromkeys(("T_max", "total_steps", "total_iters", "step_size", "K", "warmup_steps", "stable_steps", "decay_steps"), "whole"),
+    **dict.fromkeys((
+        "T_max", "total_steps", "total_iters", "step_size", "K", "warmup_steps", "stable_steps", "decay_steps", "step_size_up",
+        "step_size_down",
+    ), "whole"),
 }
 
 

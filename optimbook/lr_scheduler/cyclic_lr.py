@@ -14,7 +14,7 @@ __all__ = ["CyclicLR", "cyclic"]
 MODES = ("triangular", "triangular2", "exp_range")
 
 
-@rule(symbols={"cycle": "k", "total_size": "T", "step_ratio": "a", "height": "h", "scale_fn": "s", "gamma": "r",
+@rule(symbols={"cycle": "k", "total_size": "T", "step_ratio": "p", "height": "a", "scale_fn": "s", "gamma": "r",
                "max_lr": r"\gamma_{\max}", "base_momentum": r"\mu_{\min}", "max_momentum": r"\mu_{\max}"})  # fmt: skip
 def cyclic(step, *, base_lr, max_lr, total_size, step_ratio, base_momentum=0.8, max_momentum=0.9,
            triangular2=False, exp_range=False, gamma=1.0, scaled=False, scale_fn=None):
