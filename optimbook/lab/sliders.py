@@ -31,6 +31,8 @@ NAMES = {  # what a knob is called, and its symbol
     "decay_steps": ("衰减步数", "steps of decay", "D"),
     "min_lr": ("最小学习率", "smallest learning rate", "γ<sub>min</sub>"),
     "gamma": ("下降因子", "factor of a drop", "r"),
+    "patience": ("耐心", "patience", "P"),
+    "factor": ("下降因子", "factor of a drop", "f"),
     "pct_start": ("上升的份额", "share of the rise", "p"),
     "div_factor": ("峰值与起点之比", "peak over start", "D"),
     "base_momentum": ("峰值处的动量", "momentum at the peak", "μ<sub>min</sub>"),
@@ -53,7 +55,7 @@ SCALES = {
     **dict.fromkeys(("momentum", "rho"), "decay"),
     **dict.fromkeys((
         "T_max", "total_steps", "total_iters", "step_size", "K", "warmup_steps", "stable_steps", "decay_steps", "step_size_up",
-        "step_size_down",
+        "step_size_down", "patience",
     ), "whole"),
 }
 

@@ -101,7 +101,7 @@ def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, tested="param", *
         lr: the learning rates.
         seeds: how many seeds; a seed draws the first weights and the order of the data.
         schedule: ``schedule(step)``, from 1, is what the learning rate is multiplied by: a number, or one for each network.
-            If it has a method ``see``, that is shown the networks' losses after each step.
+            If it has a method ``see``, that is shown the networks' losses and parameters after each step.
         tested: the state whose values the test is taken with, for rules that train one point and ship another.
         hyperparameters: those of the rule, the same for all networks; one that is a function of the step, from 1, is called at each.
     """
@@ -126,7 +126,7 @@ def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, tested="param", *
         values = {name: update(values[name], grad, rate, step) for name, grad in grads.items()}
         losses.append(value)
         if hasattr(schedule, "see"):
-            schedule.see(value)
+            schedule.see(value, _parameters(values))
 
     shape = len(lrs), seeds
     shipped = {name: value[tested] for name, value in values.items()}
