@@ -25,6 +25,7 @@ NAMES = {  # what a knob is called, and its symbol
     "end_factor": ("终止因子", "end factor", "α<sub>T</sub>"),
     "step_size_up": ("上升的步数", "steps up", "pT"),
     "step_size_down": ("下降的步数", "steps down", "(1−p)T"),
+    "power": ("次数", "power", "p"),
     "step_size": ("两次下降之间的步数", "steps between drops", "s"),
     "warmup_steps": ("预热步数", "steps of warmup", "W"),
     "stable_steps": ("稳定步数", "stable steps", "S"),
