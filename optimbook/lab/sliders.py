@@ -19,6 +19,8 @@ NAMES = {  # what a knob is called, and its symbol
     "base_lr": ("初始学习率", "initial learning rate", "γ<sub>0</sub>"),
     "eta_min": ("最小学习率", "smallest learning rate", "γ<sub>min</sub>"),
     "T_max": ("半周期", "half period", "T<sub>max</sub>"),
+    "T0": ("第一个周期", "first cycle", "T<sub>0</sub>"),
+    "T_mult": ("周期增长的倍数", "growth of the cycles", "T<sub>mult</sub>"),
     "total_steps": ("总步数", "steps in all", "T"),
     "total_iters": ("斜坡的步数", "steps of the ramp", "T"),
     "start_factor": ("起始因子", "start factor", "α<sub>0</sub>"),
@@ -56,7 +58,7 @@ SCALES = {
     **dict.fromkeys(("momentum", "rho"), "decay"),
     **dict.fromkeys((
         "T_max", "total_steps", "total_iters", "step_size", "K", "warmup_steps", "stable_steps", "decay_steps", "step_size_up",
-        "step_size_down", "patience",
+        "step_size_down", "patience", "T0", "T_mult",
     ), "whole"),
 }
 

@@ -64,6 +64,7 @@ class Runs:
         test_loss, test_accuracy: at the end, ``[lr, seed]``; accuracy only means something for classes.
         parameters: of all networks at the end, stacked ``[lr, seed, ...]``, by name.
         rates: of each step, ``[lr, seed, step]``, after a `race`.
+        kept: the parameters after each of the steps that were to be kept, as ``parameters``.
     """
 
     lrs: tuple
@@ -72,6 +73,7 @@ class Runs:
     test_accuracy: torch.Tensor
     parameters: dict
     rates: torch.Tensor | None = None
+    kept: tuple = ()
 
     def final(self, last=20):
         """The mean loss of the last steps, ``[lr, seed]``: one step's loss alone says little."""
@@ -92,7 +94,7 @@ def tune(runs):
     return min(range(len(runs.lrs)), key=lambda i: (float(f"{means[i]:.1e}"), runs.lrs[i]))
 
 
-def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, tested="param", **hyperparameters):
+def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, tested="param", keep=(), **hyperparameters):
     """Trains a network for each learning rate and seed, all of them together.
 
     Args:
@@ -103,14 +105,23 @@ def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, tested="param", *
         schedule: ``schedule(step)``, from 1, is what the learning rate is multiplied by: a number, or one for each network.
             If it has a method ``see``, that is shown the networks' losses and parameters after each step.
         tested: the state whose values the test is taken with, for rules that train one point and ship another.
+<<<<<<< HEAD
         hyperparameters: those of the rule, the same for all networks; one that is a function of the step, from 1, is called at each.
+=======
+        keep: the steps, from 1, after which all parameters are kept.
+        hyperparameters: those of the rule, the same for all networks.
+>>>>>>> cee21da (Chapter: CosineAnnealingWarmRestarts, with the straight lines between snapshots measured)
     """
     lrs = tuple(lr)
     model, values = _stacked(task, len(lrs), seeds, states(rule, **_now(hyperparameters, 1)))
     rates = torch.tensor(lrs, device=device()).repeat_interleave(seeds)
     batches = torch.stack([task.batches(steps, seed) for seed in range(seeds)] * len(lrs), 1).to(device())
     inputs, targets = task.train
-    losses = []
+    shape = len(lrs), seeds
+    losses, kept = [], []
+
+    def unstacked(values):
+        return {name: value.unflatten(0, shape) for name, value in _parameters(values).items()}
 
     def loss(parameters, inputs, targets):
         return task.loss(functional_call(model, parameters, (inputs,)), targets)
@@ -126,13 +137,18 @@ def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, tested="param", *
         values = {name: update(values[name], grad, rate, step) for name, grad in grads.items()}
         losses.append(value)
         if hasattr(schedule, "see"):
+<<<<<<< HEAD
             schedule.see(value, _parameters(values))
+=======
+            schedule.see(value)
+        if step in keep:
+            kept.append(unstacked(values))
+>>>>>>> cee21da (Chapter: CosineAnnealingWarmRestarts, with the straight lines between snapshots measured)
 
-    shape = len(lrs), seeds
     shipped = {name: value[tested] for name, value in values.items()}
     test_loss, test_accuracy = vmap(lambda p: _test(task, model, p))(shipped)
-    parameters = {name: value.unflatten(0, shape) for name, value in _parameters(values).items()}
-    return Runs(lrs, *(_seen(x).unflatten(0, shape) for x in (torch.stack(losses, 1), test_loss, test_accuracy)), parameters)
+    seen = (_seen(x).unflatten(0, shape) for x in (torch.stack(losses, 1), test_loss, test_accuracy))
+    return Runs(lrs, *seen, unstacked(values), kept=tuple(kept))
 
 
 def _now(hyperparameters, step):
