@@ -105,12 +105,8 @@ def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, tested="param", k
         schedule: ``schedule(step)``, from 1, is what the learning rate is multiplied by: a number, or one for each network.
             If it has a method ``see``, that is shown the networks' losses and parameters after each step.
         tested: the state whose values the test is taken with, for rules that train one point and ship another.
-<<<<<<< HEAD
-        hyperparameters: those of the rule, the same for all networks; one that is a function of the step, from 1, is called at each.
-=======
         keep: the steps, from 1, after which all parameters are kept.
-        hyperparameters: those of the rule, the same for all networks.
->>>>>>> cee21da (Chapter: CosineAnnealingWarmRestarts, with the straight lines between snapshots measured)
+        hyperparameters: those of the rule, the same for all networks; one that is a function of the step, from 1, is called at each.
     """
     lrs = tuple(lr)
     model, values = _stacked(task, len(lrs), seeds, states(rule, **_now(hyperparameters, 1)))
@@ -137,13 +133,9 @@ def grid(rule, task, *, lr, seeds=3, steps=150, schedule=None, tested="param", k
         values = {name: update(values[name], grad, rate, step) for name, grad in grads.items()}
         losses.append(value)
         if hasattr(schedule, "see"):
-<<<<<<< HEAD
             schedule.see(value, _parameters(values))
-=======
-            schedule.see(value)
         if step in keep:
             kept.append(unstacked(values))
->>>>>>> cee21da (Chapter: CosineAnnealingWarmRestarts, with the straight lines between snapshots measured)
 
     shipped = {name: value[tested] for name, value in values.items()}
     test_loss, test_accuracy = vmap(lambda p: _test(task, model, p))(shipped)
