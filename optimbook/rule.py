@@ -80,7 +80,7 @@ class Rule:
         self._lowered = {}
 
     def __call__(self, *args, **kwargs):
-        array = next((a for a in args if hasattr(a, "dtype")), None)  # a tensor or a NumPy array
+        array = next((a for a in args if _is_fractional(a)), None)
         with numbers_as(None if array is None else array.dtype):
             return self._definition.function(*args, **kwargs, **self.fixed)
 
@@ -161,3 +161,9 @@ class Rule:
 def _signature(function, fixed):
     signature = inspect.signature(function)
     return signature.replace(parameters=[p for n, p in signature.parameters.items() if n not in fixed])
+
+
+def _is_fractional(value):
+    """Whether this is a tensor or a NumPy array of a dtype that has fractions, as whole steps have not."""
+    dtype = getattr(value, "dtype", None)
+    return getattr(dtype, "is_floating_point", False) or getattr(dtype, "is_complex", False) or getattr(dtype, "kind", "") in ("f", "c")

@@ -4,6 +4,7 @@ import linecache
 import math
 import re
 
+import numpy
 import pytest
 import torch
 
@@ -301,6 +302,20 @@ def test_where_of_two_numbers_takes_the_parameters_dtype():
     for dtype in (torch.float64, torch.float32, torch.bfloat16):
         assert r(torch.ones(2, dtype=dtype), torch.ones(2, dtype=dtype)).dtype == dtype
     assert where(True, 1, 2) == 1 and where(torch.tensor([True, False]), torch.zeros(2), 1).tolist() == [0, 1]
+
+
+def test_where_of_two_numbers_over_whole_steps():
+    """Steps are integers as often as not, and the numbers have fractions."""
+
+    @rule
+    def stairs(step, *, base_lr=0.1, total=2):
+        lr = where(step < total, base_lr / 4, base_lr)
+        return lr
+
+    expected = [0.025, 0.025, 0.1]
+    assert [stairs(t) for t in range(3)] == stairs(numpy.arange(3)).tolist() == expected
+    assert torch.equal(stairs(torch.arange(3)), torch.tensor(expected))
+
 
 
 # ------------------------------------------------------------------------------------------- as mathematics
