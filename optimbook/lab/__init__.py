@@ -9,6 +9,7 @@ from .cards import card
 from .checks import bound, compare
 from .display import Html, both, show_rule
 from .landscape import curvature, descend, eigenpairs, filter_direction, hessian_product, loss_of, plane, train_to
+from .layers import OneTensor, deep_digits, lengths
 from .paths import draw_path, noise, path
 from .races import race
 from .ranks import run_ranks
@@ -20,3 +21,5 @@ from .surfaces import Surface, beale, draw_surface, quadratic, ravine, rosenbroc
 from .tables import spread, table
 from .tasks import Task, digits, digits_cnn, digits_mlp, regression, text, words
 from .training import Runs, gradients, grid, train, tune
+from .tasks import Task, digits, digits_cnn, digits_mlp, regression, text
+from .training import Runs, gradients, grid, score, train, tune

@@ -148,6 +148,12 @@ def _now(hyperparameters, step):
     return {name: value(step) if callable(value) else value for name, value in hyperparameters.items()}
 
 
+def score(task, runs):
+    """Loss and accuracy of the networks of ``runs`` on the test data of a task, which may be another one: each ``[lr, seed]``."""
+    model = _model(task, 0).to(device())
+    return tuple(_seen(x) for x in vmap(vmap(lambda parameters: _test(task, model, parameters)))(runs.parameters))
+
+
 def _model(task, seed):
     """A model as this seed draws it, on the CPU, so that every device begins at the same point."""
     with torch.random.fork_rng(devices=[]):
