@@ -20,6 +20,4 @@ from .style import color, figure, line, ticks
 from .surfaces import Surface, beale, draw_surface, quadratic, ravine, rosenbrock, saddle, tilted_ravine
 from .tables import spread, table
 from .tasks import Task, digits, digits_cnn, digits_mlp, regression, text, words
-from .training import Runs, gradients, grid, train, tune
-from .tasks import Task, digits, digits_cnn, digits_mlp, regression, text
 from .training import Runs, gradients, grid, score, train, tune
