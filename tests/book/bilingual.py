@@ -24,6 +24,17 @@ def problems(chapter):
     )
 
 
+def shared_paragraphs(pages):
+    """What stands in two chapters word for word; short lines, such as a heading or a note on a picture, may."""
+    seen = {}
+    for cell in (cell for page in pages for cell in page.markdown):
+        paragraphs = [p.strip() for part in cell.parts if part.lang for p in part.text.split("\n\n")]
+        for paragraph in (p for p in paragraphs if len(p) > 45):
+            first = seen.setdefault(paragraph, cell)
+            if first.chapter != cell.chapter:
+                yield f"{cell}: this stands in {first} too: {shown(paragraph)}"
+
+
 def cell_problems(cell):
     yield from pair_problems(cell.parts)
     if len(cell.parts) > 1 and DISPLAY.search(cell.parts[0].text):

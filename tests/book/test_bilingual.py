@@ -14,3 +14,7 @@ def test_both_languages_say_the_same(page):
 @pytest.mark.parametrize("page", pages(), ids=str)
 def test_links_lead_somewhere(page):
     expect_none(references.problems(page))
+
+
+def test_no_two_pages_share_a_paragraph():
+    expect_none(bilingual.shared_paragraphs(pages()))
