@@ -18,6 +18,7 @@ from sphinx.util import logging
 
 PACKAGE = "katex@0.16.22"
 HOME = Path(sys.prefix) / "node_modules" / "katex"
+CLOSING, OPENING = re.compile("^[，。；：、！？）”,.;:!?)]+"), re.compile("[（“(]+$")  # what no line begins with, and what none ends with
 OTHER_FONTS = re.compile(r',url\([^)]*\.(?:woff|ttf)\) format\("\w+"\)')
 
 # One line of JSON in, one line of JSON out.
@@ -41,6 +42,7 @@ def setup(app):
     app.add_html_math_renderer("katex", (visit_inline, None), (visit_display, None))
     app.connect("config-inited", choose_renderer)
     app.connect("builder-inited", copy_style)
+    app.connect("doctree-resolved", keep_together)
     app.connect("build-finished", stop_server)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}
 
@@ -58,8 +60,24 @@ def choose_renderer(app, config):
     config.html_math_renderer = "katex"
 
 
+def keep_together(app, doctree, page):
+    """Gives each formula the punctuation beside it: browsers may break a line on either side of one."""
+    for formula in doctree.findall(nodes.math):
+        place = formula.parent.index(formula)
+        for side, other, pattern in (("after", place + 1, CLOSING), ("before", place - 1, OPENING)):
+            text = formula.parent[other] if 0 <= other < len(formula.parent) else None
+            found = isinstance(text, nodes.Text) and pattern.search(text)
+            if found:
+                formula[side] = found[0]
+                formula.parent[other] = nodes.Text(pattern.sub("", text))
+
+
 def visit_inline(translator, node):
-    translator.body.append(f'<span class="math">{render(translator, node, False)}</span>')
+    formula = f'<span class="math">{render(translator, node, False)}</span>'
+    before, after = (translator.encode(node.get(side, "")) for side in ("before", "after"))
+    whole = before + formula + after
+    in_one_piece = formula.count('class="base"') == 1  # a longer one may be broken, and has to be on a phone
+    translator.body.append(f'<span class="together">{whole}</span>' if in_one_piece and whole != formula else whole)
     raise nodes.SkipNode
 
 
@@ -81,7 +99,7 @@ def render(translator, node, display):
         # Building with -W makes this an error that names the page.
         logging.getLogger(__name__).warning("%s", answer["error"], location=node)
         return translator.encode(node.astext())
-    return answer["html"]
+    return answer["html"].replace("\nMM", "\nM")  # KaTeX's tall floors have a letter too many in their paths
 
 
 def start_server():

@@ -58,6 +58,9 @@ def check_mathematics(page, path):
     assert page.locator(".katex-error").count() == 0
     assert not [name for name in scripts(page) if re.search("katex|mathjax", name, re.I)]
     assert "$" not in prose(page)  # nothing was left undrawn
+    beside = page.locator(".together")  # no line begins with the comma after a formula
+    assert beside.count() > 0 or "/" not in path
+    assert beside.evaluate_all("all => all.every((formula) => formula.getClientRects().length === 1)")
 
 
 def check_pictures(page):
