@@ -35,7 +35,7 @@ NAMES = {  # what a knob is called, and its symbol
     "min_lr": ("最小学习率", "smallest learning rate", "γ<sub>min</sub>"),
     "gamma": ("下降因子", "factor of a drop", "r"),
     "patience": ("耐心", "patience", "P"),
-    "factor": ("下降因子", "factor of a drop", "f"),
+    "factor": ("倍数", "factor", ""),
     "pct_start": ("上升的份额", "share of the rise", "p"),
     "div_factor": ("峰值与起点之比", "peak over start", "D"),
     "base_momentum": ("峰值处的动量", "momentum at the peak", "μ<sub>min</sub>"),
