@@ -53,7 +53,8 @@ def test_search_engines_find_the_twins(visit, path):
 def test_the_front_page_speaks_the_browsers_language(visit, site, locale, edition):
     page = visit("index.html", locale=locale)
     page.wait_for_url(f"{site}/{edition}/intro.html")
-    assert page.problems == []
+    # Leaving may cut off what is left of the front page itself, which is no problem.
+    assert set(page.problems) <= {f"failed: {site}/index.html"}
 
 
 def test_the_front_page_remembers_a_choice(visit, site):
@@ -89,8 +90,8 @@ def test_search_finds(visit, edition, question, found):
     page.keyboard.type(question)
     page.keyboard.press("Enter")
     page.wait_for_url("**/search.html?q=*")
-    page.wait_for_selector("#search-results li a")
-    page.wait_for_timeout(300)
+    # Results appear one after the other; the line that counts them is written last.
+    page.wait_for_function("() => /\\d/.test(document.querySelector('#search-results p.search-summary')?.innerText)")
     titles = page.locator("#search-results li > a").all_inner_texts()
     assert any(found in title for title in titles), titles
     assert page.problems == []
