@@ -50,14 +50,17 @@ def translate_source(app, docname, source):
 
 
 def name_sections(app, doctree):
-    """Give a section the same anchor in every edition."""
+    """Give a section the same anchor in every edition, by which other pages may link it."""
     anchors = app.env.temp_data.get("anchors", {})
+    known = app.env.metadata[app.env.docname].setdefault("myst_slugs", {})
     taken = set()
     for section in doctree.findall(nodes.section):
-        anchor = anchors.get(section.next_node(nodes.title).astext())
+        title = section.next_node(nodes.title).astext()
+        anchor = anchors.get(title)
         if anchor and anchor not in taken:
             section["ids"] = [anchor]
             taken.add(anchor)
+            known[anchor] = (section.line, anchor, title)
 
 
 def link_editions(app, pagename, templatename, context, doctree):

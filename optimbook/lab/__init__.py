@@ -3,7 +3,7 @@
 The only part of the package that needs more than torch: ``pip install "optimbook[lab]"``.
 """
 
-from . import springs
+from . import genealogy, springs
 from .batches import flat, random_batches, rare_digit, watch
 from .cards import card
 from .checks import bound, compare
@@ -21,3 +21,4 @@ from .surfaces import Surface, beale, draw_surface, quadratic, ravine, rosenbroc
 from .tables import spread, table
 from .tasks import Task, digits, digits_cnn, digits_mlp, regression, text, words
 from .training import Runs, gradients, grid, score, train, tune
+from .tree import family_tree, starting_points, trait_table

@@ -12,13 +12,18 @@ PAPERS = r"arxiv\.org|doi\.org|openreview\.net|proceedings\.mlr\.press|jmlr\.org
 
 def problems(chapter, bibliography=None):
     known = references() if bibliography is None else bibliography
-    for cell in chapter.markdown:
-        for target in dict.fromkeys(links(cell.source)):
-            if re.match(rf"https?://(www\.)?({PAPERS})/", target):
+    for cell in chapter.cells:
+        for target in dict.fromkeys(output_links(cell) if cell.is_code else links(cell.source)):
+            if re.match(r"https?:" if cell.is_code else rf"https?://(www\.)?({PAPERS})/", target):
                 if key(target) not in known:
                     yield f"{cell}: {target} is not in references.bib"
             elif not re.match(r"[a-z]+:", target):
                 yield from page_problems(chapter, cell, unquote(target))
+
+
+def output_links(cell):
+    """What the HTML of a cell's outputs links: papers, and pages of the book."""
+    return re.findall(r'<a href="([^"#][^"]*)"', "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs))
 
 
 @lru_cache
