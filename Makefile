@@ -1,6 +1,7 @@
 # OptimBook. Python 3.10 or newer and make are all that is needed:
 #   make book      build the site            make test      run every test
 #   make chapters  execute the chapters      make serve     show the site
+#   make pdf       the book to print         make zip       the book to read offline
 #   make bench     compare with torch        make clean     remove what was built
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ READY := $(VENV)/ready
 
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: book test chapters serve bench clean
+.PHONY: book test chapters serve pdf zip bench clean
 
 book: $(READY)
 	$(RUN) book/_tools/build.py
@@ -27,6 +28,12 @@ chapters: $(READY)
 serve: book
 	@echo "The book is at  http://localhost:$(PORT)/  (Ctrl-C stops it)"
 	@$(RUN) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+pdf: book
+	$(RUN) book/_tools/pdf.py
+
+zip: book
+	$(RUN) book/_tools/offline.py
 
 bench: $(READY)
 	$(RUN) -m benchmarks

@@ -39,8 +39,20 @@ def main():
     for edition in EDITIONS:
         shutil.copytree(options.output / edition / "html", site / edition, ignore=UNUSED)
     shutil.copy(BOOK / "_templates" / "front.html", site / "index.html")
+    copy_notebooks(options.toc, site / "notebooks")
     (site / ".nojekyll").touch()  # GitHub Pages would drop _static
     print(f"\nThe book is built. Open  {(site / 'index.html').as_uri()}")
+
+
+def copy_notebooks(toc, target):
+    """The chapters' notebooks as they are, once for the three editions, for readers to take away."""
+    from sphinx_external_toc.parsing import parse_toc_yaml
+
+    for name in parse_toc_yaml(toc):
+        source, copy = BOOK / f"{name}.ipynb", target / f"{name}.ipynb"
+        if source.exists():  # a page that is made when the book is built has none
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
 
 
 def build_edition(edition, options):
