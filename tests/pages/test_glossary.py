@@ -1,9 +1,10 @@
-"""The glossary is one file; its page and the search dictionary come from it."""
+"""The glossary is one file; its page and what search knows come from it."""
 
 import re
 
 import nbformat
 import pytest
+import yaml
 
 glossary = pytest.importorskip("glossary", reason="the book's requirements are not installed")
 
@@ -25,18 +26,19 @@ def test_a_term_has_one_name(language):
 
 def test_a_definition_stands_in_both_languages():
     for term in terms():
-        assert set(term) <= {"zh", "en", "symbol", "means"}, term
+        assert set(term) <= {"zh", "en", "symbol", "means", "chapter", "also"}, term
         assert term["means"]["zh"].endswith("。") and term["means"]["en"].endswith("."), term
 
 
-def test_the_search_cuts_along_the_terms():
-    search = pytest.importorskip("search")
-    words = set(search.chinese_words())
-    assert {"学习率", "余弦退火", "权重衰减", "正则化"} <= words
-    cutter = search.BookSearch({})
-    for word in words:
-        assert word in cutter.split(f"我们用{word}来训练"), word
-    assert cutter.stem("decay") == "decai"  # as the stemmer in the browser does
+def test_a_chapter_of_a_term_is_in_the_book():
+    toc = yaml.safe_load((glossary.BOOK.parent / "_toc.yml").read_text(encoding="utf8"))
+    chapters = {chapter["file"] for part in toc["parts"] for chapter in part["chapters"]}
+    assert {term["chapter"] for term in terms() if "chapter" in term} <= chapters
+
+
+def test_a_name_leads_to_one_page():
+    names = [name.lower() for term in terms() for name in (term["zh"], term["en"], *term.get("also", []))]
+    assert len(names) == len(set(names))
 
 
 def test_every_symbol_of_one_letter_is_on_the_notation_page():
