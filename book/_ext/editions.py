@@ -9,7 +9,10 @@ from urllib.parse import urljoin
 from docutils import nodes
 
 import languages
+import readable
 from languages import EDITIONS, pick
+
+DESCRIBED = 160  # letters that a search engine shows of a page
 
 
 def setup(app):
@@ -26,7 +29,7 @@ def setup(app):
 
 def translate_config(app, config):
     """The book's title, the captions of its parts, and the theme's words."""
-    for name in ("html_title", "nb_code_prompt_show", "nb_code_prompt_hide"):
+    for name in ("author", "html_title", "nb_code_prompt_show", "nb_code_prompt_hide"):
         config[name] = pick(config[name], config.edition)
     options = config.html_theme_options
     for name, value in options.items():
@@ -64,7 +67,7 @@ def name_sections(app, doctree):
 
 
 def link_editions(app, pagename, templatename, context, doctree):
-    """The page's twins, for the switch in the header and for search engines."""
+    """The page's twins and its description, for the switch in the header and for search engines."""
     up = "../" * (pagename.count("/") + 1)
     base = app.config.html_baseurl
     context["edition"] = EDITIONS[app.config.edition]
@@ -77,4 +80,8 @@ def link_editions(app, pagename, templatename, context, doctree):
         for edition in EDITIONS.values()
     ]
     if base:
-        context["pageurl"] = urljoin(base, f"{app.config.edition}/{pagename}.html")
+        # The bilingual page says what the Chinese one says: search engines show that.
+        canonical = "zh" if app.config.edition == "both" else app.config.edition
+        context["pageurl"] = urljoin(base, f"{canonical}/{pagename}.html")
+    if doctree is not None:
+        context["description"] = readable.first_sentences(readable.opening(context["body"]), DESCRIBED)

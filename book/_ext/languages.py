@@ -17,6 +17,7 @@ SPAN = re.compile(r'<span lang="(zh|en)">(.*?)</span>', re.S)
 HEADING = re.compile(r"^(#{1,6} +)(.+?)[ \t]*$", re.M)
 SUMMARY = re.compile(r"(<summary>)(.+?)(</summary>)")
 FENCED = re.compile(r"^([ \t]*(?:```+|~~~+)).*?^\1[ \t]*$", re.M | re.S)
+HAN = re.compile("[\u4e00-\u9fff]")
 MARK = re.compile("\0(\\d+)\0")  # stands for a fence while the text around it is worked on
 
 
@@ -54,8 +55,9 @@ def keep(markdown: str, edition: str) -> str:
     if edition == "both":
         text = PAIR.sub(r'<div class="pair">\n\n\g<0>\n\n</div>', text)
     else:
-        for block in (DIV, SPAN):
-            text = block.sub(lambda found: found[2] if found[1] == edition else "", text)
+        # A passage stays one element, as its pair is: the switch finds the reader's place by it.
+        text = DIV.sub(lambda found: f'<div class="passage">\n{found[2]}\n</div>' if found[1] == edition else "", text)
+        text = SPAN.sub(lambda found: found[2] if found[1] == edition else "", text)
     return MARK.sub(lambda found: fences[int(found[1])], text)
 
 

@@ -1,4 +1,4 @@
-"""Build the site: three editions beside each other, and the front page.
+"""Build the site: three editions beside each other, the front page, and what search engines read.
 
     python book/_tools/build.py [--toc FILE] [--output FOLDER]
 """
@@ -13,6 +13,7 @@ BOOK = Path(__file__).resolve().parents[1]
 ROOT = BOOK.parent
 sys.path.insert(0, str(BOOK / "_ext"))
 
+import whole_site  # noqa: E402
 from languages import EDITIONS  # noqa: E402
 
 # What no page asks for: maps of the theme's scripts, and all of its icons.
@@ -23,9 +24,9 @@ def main():
     options = parse_arguments()
     if options.edition:
         return build_edition(options.edition, options)
-    import mathematics
+    import npm
 
-    mathematics.install()  # before three builds would do it at once
+    npm.install()  # before three builds would do it at once
     site = options.output / "html"
     for name in ("html", *EDITIONS):  # nothing stale: a build takes seconds
         shutil.rmtree(options.output / name, ignore_errors=True)
@@ -38,9 +39,8 @@ def main():
         return "the book was not built: see the warnings above"
     for edition in EDITIONS:
         shutil.copytree(options.output / edition / "html", site / edition, ignore=UNUSED)
-    shutil.copy(BOOK / "_templates" / "front.html", site / "index.html")
     copy_notebooks(options.toc, site / "notebooks")
-    (site / ".nojekyll").touch()  # GitHub Pages would drop _static
+    whole_site.write(site)
     print(f"\nThe book is built. Open  {(site / 'index.html').as_uri()}")
 
 

@@ -47,7 +47,7 @@ def check_language(page, edition):
     if edition == "zh":
         assert not [title for title in titles if " · " in title]
     for other in {"zh": ["en"], "en": ["zh"]}.get(edition, []):
-        assert page.locator(f".bd-article [lang={other}]:visible").count() == 0
+        assert page.locator(f".bd-article [lang={other}]:not(dfn, bdi):visible").count() == 0
     if edition == "both":
         assert page.locator(".bd-article [lang=zh]").count() == page.locator(".bd-article [lang=en]").count() > 0
 
