@@ -18,6 +18,7 @@ import npm
 
 HOME = npm.HOME / "katex"
 CLOSING, OPENING = re.compile("^[，。；：、！？）”,.;:!?)]+"), re.compile("[（“(]+$")  # what no line begins with, and what none ends with
+FONTS = ("Main-Regular", "Math-Italic")  # of nearly every formula
 OTHER_FONTS = re.compile(r',url\([^)]*\.(?:woff|ttf)\) format\("\w+"\)')
 
 # One line of JSON in, one line of JSON out.
@@ -42,6 +43,7 @@ def setup(app):
     app.connect("config-inited", choose_renderer)
     app.connect("builder-inited", copy_style)
     app.connect("doctree-resolved", keep_together)
+    app.connect("html-page-context", name_fonts)
     app.connect("build-finished", stop_server)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}
 
@@ -90,6 +92,12 @@ def render(translator, node, display):
         logging.getLogger(__name__).warning("%s", answer["error"], location=node)
         return translator.encode(node.astext())
     return answer["html"].replace("\nMM", "\nM")  # KaTeX's tall floors have a letter too many in their paths
+
+
+def name_fonts(app, page, template, context, doctree):
+    """The fonts that a page is going to need: with their names in its head they come with the style, not after it."""
+    if doctree and next(doctree.findall(lambda node: isinstance(node, (nodes.math, nodes.math_block))), None):
+        context["fonts"] = [f"_static/katex/fonts/KaTeX_{name}.woff2" for name in FONTS]
 
 
 def start_server():

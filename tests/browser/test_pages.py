@@ -5,10 +5,10 @@ import re
 import nbformat
 import pytest
 
+from .axe import violations
 from .conftest import CONFIG, EDITIONS, PAGES, ROOT
 
 HAN = re.compile(r"[\u4e00-\u9fff]")
-WEIGHT = 900  # kilobytes, not compressed
 LANG = {"zh": "zh-CN", "en": "en", "both": "zh-CN"}
 STICKING_OUT = """() => [...document.querySelectorAll("body *")]
   .filter((node) => node.getBoundingClientRect().right > innerWidth + 1 && getComputedStyle(node).position !== "fixed")
@@ -33,9 +33,9 @@ def test_page(visit, edition, path):
     check_sliders(page)
     check_colours(page)
     check_colab(page, path)
-    check_weight(page)
     check_width(page)
     assert page.problems == []
+    assert violations(page) == []  # at the end, for it takes the page apart
 
 
 def check_language(page, edition):
@@ -68,6 +68,7 @@ def check_pictures(page):
     pictures = page.locator(".bd-article img")
     texts = pictures.evaluate_all("all => all.map((image) => image.alt)")
     assert all(len(text) >= 8 and ".png" not in text for text in texts), texts
+    pictures.evaluate_all("all => Promise.all(all.map((image) => { image.loading = 'eager'; return image.decode(); }))")
     assert all(pictures.evaluate_all("all => all.map((image) => image.naturalWidth > 0)"))
 
 
@@ -102,14 +103,6 @@ def check_colab(page, path):
     address = f"https://colab.research.google.com/github/{project}/blob/{repository['branch']}/{notebook}"
     assert page.locator(f'.article-header-buttons a[href="{address}"]').count() == 1
     assert (ROOT / notebook).exists()
-
-
-def check_weight(page):
-    """What a page needs beside itself and its pictures; the theme alone would ask for 2.5 MB more."""
-    kilobytes = page.evaluate("""performance.getEntriesByType("resource")
-      .filter((entry) => entry.initiatorType !== "img")
-      .reduce((sum, entry) => sum + entry.encodedBodySize, 0) / 1000""")
-    assert kilobytes < WEIGHT, kilobytes
 
 
 def check_width(page):

@@ -1,0 +1,46 @@
+"""What axe-core finds wrong with a page.
+
+A chapter holds thousands of elements that are alike, the letters of formulas and the words of
+code. Axe takes seconds for them, so that one of each kind stays.
+"""
+
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+COLOURS = ["color-contrast", "link-in-text-block"]
+
+# Solutions and hidden code are opened. Of formulas two stay; of the words of code, one of each kind in each kind of block.
+SIMPLIFY = """() => {
+  document.querySelectorAll("details").forEach((node) => { node.open = true; });
+  [...document.querySelectorAll(".katex")].slice(2).forEach((formula) => formula.replaceChildren("x"));
+  const seen = new Set();
+  document.querySelectorAll("pre span[class]").forEach((word) => {
+    const kind = word.className + word.closest("pre").parentElement.className + !!word.closest(".cell_output");
+    seen.has(kind) ? word.replaceWith(...word.childNodes) : seen.add(kind);
+  });
+  const still = document.createElement("style");
+  still.textContent = "*, ::before, ::after { transition: none !important; animation: none !important; content-visibility: visible !important; }";
+  document.head.append(still);
+}"""
+
+# The theme's script, which lets the keyboard reach what has to be scrolled, waits for 300 ms after the window has changed.
+SETTLE = """(theme) => {
+  document.documentElement.dataset.theme = theme;
+  return new Promise((done) => requestAnimationFrame(() => setTimeout(done, 600)));
+}"""
+
+RUN = """(only) => axe.run(document, { runOnly: only, resultTypes: ["violations"] }).then((found) =>
+  found.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 160)} (${node.failureSummary})`)))"""
+
+
+def violations(page) -> list:
+    """Rules that the page breaks: wide in light and (colours only) in dark, and narrow."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.evaluate(SIMPLIFY)
+    page.evaluate(Axe().axe_script)
+    every, colours = {"type": "tag", "values": TAGS}, {"type": "rule", "values": COLOURS}
+    found = []
+    for width, theme, rules in ((1440, "light", every), (1440, "dark", colours), (390, "light", every)):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.evaluate(SETTLE, theme)
+        found += [f"{width} {theme} {line}" for line in page.evaluate(RUN, rules)]
+    return found

@@ -1,0 +1,90 @@
+"""How soon a page stands, what it moves, and whether it jumps.
+
+The time is the one that the page is to blame for (see slow.py), the best of a few loads: other
+work on the machine can only lengthen it, while a page that has grown slow is slow every time.
+"""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from . import slow
+from .conftest import EDITIONS, PAGES, SITE
+
+WEIGHT = 600e3  # bytes before the pictures
+TIME = 1000  # ms until text and mathematics stand
+SHIFT = 0.05
+LOADS = 12
+HEAVY = {"algorithms/nesterov": "en", "algorithms/adamw": "both", "algorithms/adam": "zh", "scale/zero": "both", "intro": "zh"}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+FONTS = re.compile(r"url\(([^)]*\.woff2)\)")
+
+every_page = pytest.mark.parametrize("path", PAGES)
+every_edition = pytest.mark.parametrize("edition", EDITIONS)
+
+
+class Page(HTMLParser):
+    """The elements of a page that ask for something."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.elements, self.file = [], file
+        self.feed(file.read_text(encoding="utf8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def asked(self, address):
+        return (self.file.parent / address.split("?")[0]).resolve()
+
+
+@pytest.fixture(scope="module")
+def address():
+    if not (SITE / "index.html").exists():
+        pytest.skip("the site is not built: run `make book`")
+    with slow.serve(SITE) as address:
+        yield address
+
+
+@pytest.mark.parametrize("path", HEAVY)
+def test_text_and_mathematics_stand_within_a_second(browser, address, path):
+    best = float("inf")
+    for _ in range(LOADS):
+        found = slow.load(browser, f"{address}/{HEAVY[path]}/{path}.html")
+        assert found.words < WEIGHT
+        assert found.shift < SHIFT
+        best = min(best, found.blame)
+        if best < TIME:
+            return
+    raise AssertionError(f"the best of {LOADS} loads took {best:.0f} ms")
+
+
+@pytest.mark.parametrize("path", HEAVY)
+def test_nothing_jumps_on_a_phone(browser, address, path):
+    assert slow.load(browser, f"{address}/{HEAVY[path]}/{path}.html", **PHONE).shift < SHIFT
+
+
+@every_page
+@every_edition
+def test_what_a_page_asks_for(edition, path):
+    """One sheet and nothing else holds up the first line; pictures keep their room; the whole is light."""
+    page = Page(SITE / edition / f"{path}.html")
+    head = [link for link in page.all("link") if link["rel"] == "stylesheet"]
+    scripts = [script for script in page.all("script") if "src" in script]
+    assert len(head) == 1
+    early = [script["src"] for script in scripts if "defer" not in script]
+    assert all(name.split("/")[-1].split("?")[0] in ("bootstrap.js", "pydata-sphinx-theme.js") for name in early)  # at the end of the page
+    for picture in page.all("img"):
+        if "_images/" in picture["src"]:
+            assert picture["loading"] == "lazy" and int(picture["width"]) > 0 and int(picture["height"]) > 0
+    sheet = page.asked(head[0]["href"])
+    files = [page.file, sheet, *(page.asked(script["src"]) for script in scripts)]
+    fonts = [sheet.parent / name for name in FONTS.findall(sheet.read_text(encoding="utf8"))]
+    preloaded = [page.asked(link["href"]) for link in page.all("link") if link["rel"] == "preload"]
+    assert set(preloaded) <= set(fonts)
+    weight = sum(len(slow.zipped(file)) for file in files) + sum(len(slow.zipped(font)) for font in preloaded)
+    assert weight < WEIGHT / 2  # the other half is for what a page draws in other fonts, and adds by itself
