@@ -43,12 +43,19 @@ def _library(*values):
     return math
 
 
+X = """
+
+    Args:
+        x: a number, a NumPy array, a SymPy expression or a tensor.
+    """
+
+
 def _elementwise(name, doc):
     def function(x):
         return getattr(_library(x), name)(x)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc
+    function.__doc__ = doc + X
     return function
 
 
@@ -59,13 +66,21 @@ log = _elementwise("log", "Natural logarithm.")
 
 
 def floor(x):
-    """The largest integer not above ``x``, in ``x``'s own type (a float stays a float)."""
+    """The largest integer not above ``x``, in ``x``'s own type (a float stays a float).
+
+    Args:
+        x: a number, a NumPy array, a SymPy expression or a tensor.
+    """
     library = _library(x)
     return float(math.floor(x)) if library is math else library.floor(x)
 
 
 def sign(x):
-    """-1, 0 or 1; 0 for NaN, as in torch."""
+    """-1, 0 or 1; 0 for NaN, as in torch.
+
+    Args:
+        x: a number, a NumPy array, a SymPy expression or a tensor.
+    """
     library = _library(x)
     if library is math:
         return float((x > 0) - (x < 0))
@@ -75,12 +90,20 @@ def sign(x):
 
 
 def maximum(a, b):
-    """The larger of the two, element by element; NaN if either is, as in torch."""
+    """The larger of the two, element by element; NaN if either is, as in torch.
+
+    Args:
+        a, b: numbers, NumPy arrays, SymPy expressions or tensors; a number fits every tensor.
+    """
     return _extremum(a, b, "maximum", "Max", lambda a, b: a if a > b or a != a else b)
 
 
 def minimum(a, b):
-    """The smaller of the two, element by element; NaN if either is, as in torch."""
+    """The smaller of the two, element by element; NaN if either is, as in torch.
+
+    Args:
+        a, b: numbers, NumPy arrays, SymPy expressions or tensors; a number fits every tensor.
+    """
     return _extremum(a, b, "minimum", "Min", lambda a, b: a if a < b or a != a else b)
 
 
@@ -95,7 +118,12 @@ def _extremum(a, b, name, sympy_name, plain):
 
 
 def where(condition, a, b):
-    """``a`` where ``condition`` holds, else ``b``; both are worked out."""
+    """``a`` where ``condition`` holds, else ``b``; both are worked out.
+
+    Args:
+        condition: a comparison of what follows, element by element.
+        a, b: numbers, NumPy arrays, SymPy expressions or tensors. Two numbers take the parameter's dtype.
+    """
     if isinstance(condition, (bool, int, float)):
         return a if condition else b
     library = _library(condition, a, b)
@@ -110,7 +138,11 @@ def where(condition, a, b):
 
 
 def norm(x):
-    """The Euclidean norm over all elements of a tensor."""
+    """The Euclidean norm over all elements of a tensor.
+
+    Args:
+        x: a tensor or a NumPy array of any shape; of a number it is the magnitude.
+    """
     library = _library(x)
     if library is torch:
         return torch.linalg.vector_norm(x)
@@ -118,13 +150,21 @@ def norm(x):
 
 
 def mean(x):
-    """The mean over all elements of a tensor."""
+    """The mean over all elements of a tensor.
+
+    Args:
+        x: a tensor or a NumPy array of any shape; of a number it is the number.
+    """
     library = _library(x)
     return x.mean() if library in (torch, sys.modules.get("numpy")) else x
 
 
 def row_mean(x):
-    """The mean over each row of a matrix, or of every matrix in a stack; a column: the last dimension is 1."""
+    """The mean over each row of a matrix, or of every matrix in a stack; a column: the last dimension is 1.
+
+    Args:
+        x: a tensor or a NumPy array ``[..., rows, columns]``; the result is ``[..., rows, 1]``.
+    """
     library = _library(x)
     if library is torch:
         return x.mean(dim=-1, keepdim=True)
@@ -132,7 +172,11 @@ def row_mean(x):
 
 
 def column_mean(x):
-    """The mean over each column of a matrix, or of every matrix in a stack; a row: the last dimension but one is 1."""
+    """The mean over each column of a matrix, or of every matrix in a stack; a row: the last dimension but one is 1.
+
+    Args:
+        x: a tensor or a NumPy array ``[..., rows, columns]``; the result is ``[..., 1, columns]``.
+    """
     library = _library(x)
     if library is torch:
         return x.mean(dim=-2, keepdim=True)
@@ -144,6 +188,9 @@ class Whole:
 
     It is written for a list of tensors, followed by numbers, and returns a list of tensors of
     their shapes, so that it may treat equal ones together. A rule calls it on one tensor.
+
+    Args:
+        each: the function.
 
     Example:
         >>> @whole

@@ -283,7 +283,16 @@ def _has_parameters(module):
 
 
 class Row(NamedTuple):
-    """One parameter group: how many tensors and parameters it has, its options (None if it has none), and its tensors' names."""
+    """One parameter group.
+
+    Attributes:
+        name: the group's name.
+        tensors: how many tensors it has.
+        parameters: how many numbers they hold.
+        lr: its rate, or None if it leaves that to the optimizer.
+        weight_decay: its weight decay, or None likewise.
+        names: the names of its tensors, as far as they are known.
+    """
 
     name: str
     tensors: int

@@ -33,12 +33,30 @@ __all__ = ["Rule", "rule", "RuleError", "Equation"]
 def rule(function=None, *, symbols=None):
     """Makes a `Rule` of a function, or says at which line it is not one.
 
+    The function's positional arguments are ``param``, ``grad`` and its states, which start at their defaults, or 0. If they
+    are named, it is also given ``step`` (1 at the first step), ``first`` (true at a parameter's first step), ``rows`` and
+    ``columns`` (of the matrix that a parameter is) and ``precision`` (its dtype's machine epsilon). Its keyword-only arguments
+    are the hyperparameters; those that an ``if`` decides on are its flags. ``matrix`` is a flag that each parameter's shape
+    decides: whether it has two dimensions or more. What it returns lives on. A function without ``param`` is a formula of
+    numbers, such as a learning rate that depends on the step.
+
     Args:
-        function: the function; see this module for its arguments.
-        symbols: LaTeX for names that `optimbook.forms.latex.SYMBOLS` has not, e.g. ``{"update": "u"}``.
+        function: the function; None if this is called with ``symbols``, and then decorates.
+        symbols: LaTeX for names that the book's notation has not, e.g. ``{"update": "u"}``.
+
+    Returns:
+        The `Rule`.
 
     Raises:
         RuleError: the function is not in the rule language.
+
+    Example:
+        >>> @rule
+        ... def sgd(param, grad, *, lr=1e-3):
+        ...     param = param - lr * grad
+        ...     return param
+        >>> sgd(1.0, 2.0, lr=0.1)
+        0.8
     """
     if function is None:
         return functools.partial(rule, symbols=symbols)
@@ -46,7 +64,10 @@ def rule(function=None, *, symbols=None):
 
 
 class Rule:
-    """One update in every form. Call it on floats, NumPy arrays, SymPy expressions or torch tensors.
+    """One update in every form, made by `rule`. Call it on floats, NumPy arrays, SymPy expressions or torch tensors.
+
+    The methods take the rule's hyperparameters by name; only those that an ``if`` decides on, its flags, change what is
+    printed. A flag that is not given is off.
 
     Attributes:
         name: the function's name.
@@ -57,7 +78,7 @@ class Rule:
         hyperparameters: names of the keyword arguments.
         defaults: the defaults that the function gives.
         flags: the hyperparameters that an ``if`` decides on.
-        fixed: hyperparameters that `bind` has fixed.
+        fixed: hyperparameters that ``bind`` has fixed.
         by_shape: flags that a parameter's shape decides.
         symbols: LaTeX of the rule's own names.
     """
@@ -93,6 +114,10 @@ class Rule:
     def bind(self, name, **fixed):
         """The same rule with some hyperparameters fixed, under another name.
 
+        Args:
+            name: the new name, under which the caller's module is to hold it, so that it can be pickled.
+            **fixed: hyperparameters and their values.
+
         Raises:
             TypeError: the rule has no such hyperparameter.
         """
@@ -107,7 +132,7 @@ class Rule:
         Args:
             maximize: begin with ``grad = -grad``.
             clipped: begin with ``grad = clip_ * grad``; ``clip_`` is a hyperparameter then.
-            values: hyperparameters; those that no ``if`` decides on change nothing.
+            **values: hyperparameters; those that no ``if`` decides on change nothing.
 
         Raises:
             TypeError: the rule has no such hyperparameter.
@@ -117,7 +142,16 @@ class Rule:
         return self._definition.program(choice, maximize=maximize, clipped=clipped, name=self.name)
 
     def lowered(self, *, maximize=False, clipped=False, **values):
-        """The program, hoisted and gathered into terms; kept, so that equal flags give the same object."""
+        """The program, hoisted and gathered into terms; kept, so that equal flags give the same object.
+
+        Args:
+            maximize: begin with ``grad = -grad``.
+            clipped: begin with ``grad = clip_ * grad``; ``clip_`` is a hyperparameter then.
+            **values: hyperparameters; those that no ``if`` decides on change nothing.
+
+        Raises:
+            TypeError: the rule has no such hyperparameter.
+        """
         self._known(values)
         key = self._definition.decide({**values, **self.fixed}), maximize, clipped
         if key not in self._lowered:
@@ -125,30 +159,59 @@ class Rule:
         return self._lowered[key]
 
     def equations(self, **flags):
-        """The assignments as LaTeX `Equation` objects, in the author's order.
+        """The assignments as LaTeX, a list of `Equation <optimbook.forms.latex.Equation>`, in the author's order.
 
-        A flag that is given as None is printed as a case instead of decided.
+        Args:
+            **flags: hyperparameters; a flag that is None is printed as a case instead of decided.
         """
         return equations(self.program(**flags), self.symbols)
 
     def latex(self, **flags):
-        """All equations, aligned."""
+        """All equations, aligned, as one string of LaTeX for a display.
+
+        Args:
+            **flags: hyperparameters; a flag that is None is printed as a case instead of decided.
+        """
         return latex(self.program(**flags), self.symbols)
 
     def python(self, **flags):
-        """The rule as Python with its flags decided."""
+        """The rule as Python with its flags decided.
+
+        Args:
+            **flags: hyperparameters.
+        """
         return python(self.program(**flags))
 
     def javascript(self, **flags):
-        """The rule as a JavaScript function of two objects: variables and hyperparameters."""
+        """The rule as a JavaScript function of two objects: variables and hyperparameters.
+
+        Args:
+            **flags: hyperparameters.
+        """
         return javascript(self.program(**flags))
 
     def c(self, dtype="float", **flags):
-        """The rule as C for ``float``, ``double``, ``bfloat16`` or ``half`` parameters."""
+        """The rule as C, one loop over all tensors.
+
+        Args:
+            dtype: of the parameters: ``"float"``, ``"double"``, ``"bfloat16"`` or ``"half"``.
+            **flags: hyperparameters.
+
+        Raises:
+            Unsupported: the rule looks at rows, columns or whole tensors.
+        """
         return c(self.lowered(**flags), dtype)
 
     def triton(self, dtype="float32", **flags):
-        """The rule as a Triton kernel for ``float32``, ``float64``, ``bfloat16`` or ``float16`` parameters."""
+        """The rule as a Triton kernel.
+
+        Args:
+            dtype: of the parameters: ``"float32"``, ``"float64"``, ``"bfloat16"`` or ``"float16"``.
+            **flags: hyperparameters.
+
+        Raises:
+            Unsupported: the rule looks at rows, columns or whole tensors.
+        """
         return triton(self.lowered(**flags), dtype)
 
     def _known(self, values):

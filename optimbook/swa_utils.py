@@ -91,13 +91,20 @@ def get_ema_avg_fn(decay=0.999, *, debias=False):
 
 
 def get_ema_multi_avg_fn(decay=0.999, *, debias=False):
-    """The exponentially weighted average of lists of tensors, in place, for `AveragedModel`'s ``multi_avg_fn``.
+    r"""The exponentially weighted average of lists of tensors, in place, for `AveragedModel`'s ``multi_avg_fn``.
 
-    The arguments and the errors are those of `get_ema_avg_fn`.
+    Args:
+        decay: :math:`\beta`, from 0 to 1, or a function of the number of models averaged so far; as of `get_ema_avg_fn`.
+        debias: weigh all models by :math:`\beta^{t-s}`, the first one too; as of `get_ema_avg_fn`.
 
     Returns:
         A function of the averages, the model's tensors and how many models were averaged so far.
         It can be pickled if ``decay`` can.
+
+    Raises:
+        ValueError: ``decay`` is outside of its range, or ``debias`` is asked for where it has no formula.
+
+    Source: as of `get_ema_avg_fn`.
     """
     return functools.partial(_many, ema, **_checked(decay, debias))
 
@@ -148,7 +155,7 @@ def _can_average(dtype):
 class AveragedModel(swa_utils.AveragedModel):
     """A copy of a model that holds a running average of it; a drop-in for `torch.optim.swa_utils.AveragedModel`.
 
-    Call `update_parameters` after an optimizer's step and use the average like the model itself. The first call
+    Call ``update_parameters`` after an optimizer's step and use the average like the model itself. The first call
     copies the model. What cannot be averaged (integers and booleans, such as BatchNorm's count of batches) is always
     taken from the model. A model in half precision is averaged well only in float32, since an update smaller than
     half a unit in the last place is lost: ``AveragedModel(model).float()``; it takes the model's tensors as they are.
@@ -188,6 +195,9 @@ class AveragedModel(swa_utils.AveragedModel):
     @torch.no_grad()
     def update_parameters(self, model):
         """Takes one more model into the average.
+
+        Args:
+            model: with the parameters and buffers of the one that is averaged, on any device and of any dtype.
 
         Raises:
             ValueError: the model has other parameters or buffers than the one that is averaged; nothing is changed.
@@ -322,7 +332,7 @@ class SWALR(Scheduled, swa_utils.SWALR):
     r"""Anneals each rate from where it stands to ``swa_lr``, and keeps it there; a drop-in for torch's.
 
     It usually takes over from another scheduler, so the annealing starts at the rate that stands at its first step:
-    `base_lrs` holds those rates, and `lr_at` starts from them. ``swa_lr`` is an option of each group, as in torch; a
+    ``base_lrs`` holds those rates, and ``lr_at`` starts from them. ``swa_lr`` is an option of each group, as in torch; a
     checkpoint of an optimizer that lacks it changes nothing.
 
     Args:
@@ -383,7 +393,11 @@ class SWALR(Scheduled, swa_utils.SWALR):
         return {name: value for name, value in super().state_dict().items() if name != "_swa_lrs"}
 
     def load_state_dict(self, state_dict):
-        """Loads the state of a SWALR, ours or torch's. If the optimizer was not loaded, the rates become the saved ones."""
+        """Loads the state of a SWALR, ours or torch's. If the optimizer was not loaded, the rates become the saved ones.
+
+        Args:
+            state_dict: what ``state_dict`` gave.
+        """
         swa_utils.SWALR.load_state_dict(self, state_dict)
         self.base_lrs = [self._start(i, rate, self.last_epoch) for i, rate in enumerate(self._last_lr)]
         for group, rate in zip(self.optimizer.param_groups, self._last_lr):

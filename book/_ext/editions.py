@@ -41,15 +41,17 @@ def translate_config(app, config):
 
 
 def translate_source(app, docname, source):
-    if not app.env.doc2path(docname).endswith(".ipynb"):
+    suffix = app.env.doc2path(docname).rpartition(".")[2]
+    if suffix not in ("ipynb", "md"):
         return
     edition = app.config.edition
+    cells, keep = (languages.markdown_cells(source[0]), languages.keep_notebook) if suffix == "ipynb" else (source, languages.keep)
     app.env.temp_data["anchors"] = {
         pick(heading, edition): languages.slug(heading)
-        for cell in languages.markdown_cells(source[0])
+        for cell in cells
         for heading in languages.headings(cell)
     }
-    source[0] = languages.keep_notebook(source[0], edition)
+    source[0] = keep(source[0], edition)
 
 
 def name_sections(app, doctree):

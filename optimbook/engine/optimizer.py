@@ -24,9 +24,11 @@ PLANS = 8  # kept per optimizer, one for each set of parameters that had gradien
 
 
 class Optimizer(torch.optim.Optimizer):
-    """Runs a rule over parameter groups. Make a subclass with `optimizer`.
+    """Runs a rule over parameter groups. Make a subclass with `optimizer <optimbook.optimizer>`.
 
-    Every subclass also takes, by keyword, and has as attributes that may be changed at any time:
+    It is a `torch.optim.Optimizer`: ``zero_grad``, ``state_dict``, ``param_groups``, ``state`` and the hooks are torch's, and
+    schedulers, `GradScaler` and trainers take it as such. Every subclass also takes these by keyword. All but ``fused`` are
+    attributes too, which may be changed at any time, and no part of a parameter group, and so of no checkpoint.
 
     Args:
         max_grad_norm: clip by the Euclidean norm of all gradients of all groups, as `torch.nn.utils.clip_grad_norm_` does,
@@ -39,7 +41,10 @@ class Optimizer(torch.optim.Optimizer):
             rows, columns or whole tensors has none.
         state_dtype: dtype of the tensor states, such as ``torch.bfloat16`` beside float32 parameters; None: the parameter's.
 
-    All but ``fused`` are no part of a parameter group, and so of no checkpoint.
+    Raises:
+        ValueError: ``max_grad_norm`` is not positive and finite, or a rate is negative or not finite.
+        TypeError: ``state_dtype`` is no floating-point dtype, or a rate is no number.
+        RuntimeError: ``fused`` with ``foreach`` or ``differentiable``; in ``step``, a gradient that the class cannot take.
 
     Class attributes:
         rule: the update.
@@ -48,7 +53,7 @@ class Optimizer(torch.optim.Optimizer):
             it has (``"rows"``), or not at all (None).
         no_sparse: what to say then.
         lr_error: what to say of a learning rate that is negative or not finite.
-        captured: what `capturable` wants on the device, in torch's words.
+        captured: what ``capturable`` wants on the device, in torch's words.
     """
 
     rule = None
@@ -77,7 +82,15 @@ class Optimizer(torch.optim.Optimizer):
             self._step_supports_amp_scaling = True
 
     def add_param_group(self, param_group):
-        """Adds a group; see `torch.optim.Optimizer.add_param_group`. Its options are checked like the constructor's."""
+        """Adds a group, whose options are checked like the constructor's.
+
+        Args:
+            param_group: a dict with ``params`` and any of the constructor's options; the others take its defaults.
+
+        Raises:
+            ValueError: an option is out of its range, or a parameter stands in another group.
+            TypeError: it is no dict, or holds something that is no tensor.
+        """
         if isinstance(param_group, dict):
             self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
@@ -142,7 +155,14 @@ class Optimizer(torch.optim.Optimizer):
         return {n: p.default for n, p in signature.items() if n in self.defaults and p.default is not p.empty}
 
     def load_state_dict(self, state_dict):
-        """Loads what `state_dict` gave, ours or `torch.optim`'s; the tensors are copies of the source's."""
+        """Loads what `state_dict` gave, ours or `torch.optim`'s; the tensors are copies of the source's.
+
+        Args:
+            state_dict: the state of an optimizer of this algorithm, with as many parameters in as many groups.
+
+        Raises:
+            ValueError: the groups or their sizes are others.
+        """
         state = {k: self._plain_numbers(s) for k, s in state_dict["state"].items()}
         super().load_state_dict({**state_dict, "state": state})
         for state in self.state.values():
@@ -343,7 +363,7 @@ def optimizer(rule, name=None, *, packed=None, options=tuple(ENGINE)):
         ...     param = param - lr * grad
         ...     return param
         >>> Descent = optimizer(descent)
-        >>> Descent(model.parameters(), lr=0.01)
+        >>> descent_optimizer = Descent(model.parameters(), lr=0.01)
     """
     if rule.variables[:2] != ("param", "grad") or "param" not in rule.returns:
         raise TypeError(f"rule {rule.name!r} is no update: its first arguments must be param and grad, and it must return param")

@@ -52,7 +52,13 @@ FENCED = {  # functions by what stands before and after their argument
 
 @dataclass(frozen=True)
 class Equation:
-    """One assignment: the variable's name in the rule, and the two sides in LaTeX."""
+    """One assignment of a rule.
+
+    Attributes:
+        name: the variable's name in the rule.
+        lhs: the left side in LaTeX.
+        rhs: the right side in LaTeX.
+    """
 
     name: str
     lhs: str

@@ -47,6 +47,9 @@ class Composite:
 
         Rates that only the building of the parts has touched are put right: they become the saved ones if the
         optimizer was not loaded, and what they were if it was loaded before.
+
+        Args:
+            state_dict: what ``state_dict`` gave.
         """
         groups = self.optimizer.param_groups
         found, built, standing = self._found, self._last_lr, rates(self.optimizer)

@@ -27,7 +27,10 @@ class Cycled(Scheduled):
         return [float(rate) for rate, _ in self._at(step, "lr_at")]
 
     def momentum_at(self, step):
-        """The momentum (the first beta, where there are betas) of each parameter group at a step; see `lr_at`.
+        """The momentum (the first beta, where there are betas) of each parameter group at a step, as ``lr_at`` gives the rates.
+
+        Args:
+            step: an int or a float, not negative, and not past the end of a schedule that ends.
 
         Raises:
             ValueError: the step is out of range, or ``cycle_momentum`` is False.
@@ -49,6 +52,9 @@ class Cycled(Scheduled):
         """Loads the state of a scheduler of this class, ours or torch's.
 
         If the optimizer was not loaded since this was built, its rates and momenta become those of the loaded step.
+
+        Args:
+            state_dict: what ``state_dict`` gave.
         """
         built = [group for group, _ in self._found]
         super().load_state_dict(dict(state_dict))  # a copy: torch's CyclicLR takes an entry out

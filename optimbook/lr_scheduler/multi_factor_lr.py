@@ -52,7 +52,11 @@ class MultiFactorLR(Scheduled, lr_scheduler.LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def passed(self, step):
-        """How many milestones lie at or before a step."""
+        """How many milestones lie at or before a step.
+
+        Args:
+            step: a number, counted from 0.
+        """
         return bisect_right(self.milestones, step)
 
     def _moved(self, group, rate):

@@ -47,7 +47,11 @@ class MultiStepLR(Scheduled, lr_scheduler.MultiStepLR):
         super().__init__(optimizer, milestones, gamma, last_epoch)
 
     def passed(self, step):
-        """How many milestones lie at or before a step."""
+        """How many milestones lie at or before a step.
+
+        Args:
+            step: a number, counted from 0.
+        """
         return bisect_right(sorted(self.milestones.elements()), step)
 
     def _change(self, group):  # as a ratio: in a long run the factor itself leaves the range of floats

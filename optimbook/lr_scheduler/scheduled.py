@@ -8,8 +8,8 @@ from torch.optim import lr_scheduler
 class Scheduled:
     """Mixin for a torch scheduler whose rate has a closed form.
 
-    `step` carries the rates that stand from the last step to this one. That needs a closed form affine in
-    ``base_lr``, ``floor + (base_lr - floor) * factor(step)``; a schedule that has another overrides `get_lr`.
+    ``step`` carries the rates that stand from the last step to this one. That needs a closed form affine in
+    ``base_lr``, ``floor + (base_lr - floor) * factor(step)``; a schedule that has another overrides ``get_lr``.
 
     Class attributes:
         rule: the closed form, a rule of ``step``, ``base_lr`` and the schedule's own numbers.
@@ -53,6 +53,9 @@ class Scheduled:
 
         Rates that only the building of this scheduler has touched are put right: they become the saved ones if the
         optimizer was not loaded, and what they were if it was loaded before.
+
+        Args:
+            state_dict: what ``state_dict`` gave.
         """
         found, built, first = self._found, self._last_lr, self.base_lrs
         super().load_state_dict(state_dict)

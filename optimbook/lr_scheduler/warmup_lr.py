@@ -66,6 +66,9 @@ class WarmupLR(Scheduled, lr_scheduler.LRScheduler):
     def lr_at(self, step):
         """The learning rate of each parameter group at a step, counted from 0, whatever happened so far.
 
+        Args:
+            step: an int or a float, not negative.
+
         Raises:
             ValueError: the step is negative or not finite, or after the warmup with a `ReduceLROnPlateau`.
         """
@@ -99,6 +102,9 @@ class WarmupLR(Scheduled, lr_scheduler.LRScheduler):
 
     def load_state_dict(self, state_dict):
         """Loads both states, and the rates if the optimizer has not brought them.
+
+        Args:
+            state_dict: what ``state_dict`` gave.
 
         Raises:
             ValueError: one of the two has a scheduler after the warmup, and the other has none.

@@ -37,6 +37,7 @@ class Adadelta(optimizer(adadelta, options=UNFUSED)):
 
     Raises:
         ValueError: a hyperparameter is out of its range or not finite.
+        RuntimeError: options that exclude each other.
 
     Source: Zeiler 2012, algorithm 1.
     """

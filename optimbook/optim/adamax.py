@@ -37,6 +37,7 @@ class Adamax(optimizer(adamax, packed={"betas": ("beta1", "beta2")}, options=UNF
 
     Raises:
         ValueError: a hyperparameter is out of its range or not finite.
+        RuntimeError: options that exclude each other.
 
     Source: Kingma and Ba 2015, algorithm 2.
     """

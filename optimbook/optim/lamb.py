@@ -53,6 +53,7 @@ class LAMB(optimizer(lamb, packed={"betas": ("beta1", "beta2")})):
 
     Raises:
         ValueError: a hyperparameter is out of its range or not finite.
+        RuntimeError: options that exclude each other.
 
     Source: You et al. 2020, algorithm 2, :math:`\theta \gets \theta - \gamma\,\phi(\lVert\theta\rVert)\,u/\lVert u\rVert` with
     :math:`u = \hat m/(\sqrt{\hat v} + \epsilon) + \lambda\theta`. Implementations of earlier versions of the paper correct no bias

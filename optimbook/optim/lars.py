@@ -57,6 +57,7 @@ class LARS(optimizer(lars)):
 
     Raises:
         ValueError: a hyperparameter is negative or not finite, or Nesterov's form lacks a momentum.
+        RuntimeError: options that exclude each other.
 
     Source: You, Gitman and Ginsburg 2017, algorithm 1. As there, the buffer holds steps, with the learning rate in
     them, :math:`v \gets \mu v + \gamma\rho(g + \lambda\theta)`; where it holds scaled gradients, as in most implementations,

@@ -102,7 +102,14 @@ class LBFGS(torch.optim.Optimizer):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group):
-        """Takes the constructor's one group, and refuses a second."""
+        """Takes the constructor's one group, and refuses a second.
+
+        Args:
+            param_group: a dict with ``params`` and any of the constructor's options.
+
+        Raises:
+            ValueError: there is a group already.
+        """
         if isinstance(param_group, dict):
             self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
@@ -119,7 +126,11 @@ class LBFGS(torch.optim.Optimizer):
         check_search(options["line_search_fn"])
 
     def load_state_dict(self, state_dict):
-        """Loads what `state_dict` gave, ours or `torch.optim`'s; the tensors are copies of the source's."""
+        """Loads what `state_dict` gave, ours or `torch.optim`'s; the tensors are copies of the source's.
+
+        Args:
+            state_dict: the state of an LBFGS with as many parameters.
+        """
         super().load_state_dict(state_dict)
         for key, state in self.state.items():
             self.state[key] = copy.deepcopy(state)

@@ -154,7 +154,14 @@ class Muon(optimizer(muon, packed={"ns_coefficients": ("a", "b", "c")}, options=
         require(higher in (None, "flatten", "stack"), f"Invalid higher: {higher!r}; Muon takes None, 'flatten' or 'stack'")
 
     def add_param_group(self, param_group):
-        """Adds a group; every parameter in it must be a matrix, or ``higher`` must say how it is one."""
+        """Adds a group; every parameter in it must be a matrix, or ``higher`` must say how it is one.
+
+        Args:
+            param_group: a dict with ``params`` and any of the constructor's options.
+
+        Raises:
+            ValueError: a parameter is no matrix; nothing is added.
+        """
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         for param in group["params"]:

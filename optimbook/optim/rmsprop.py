@@ -48,6 +48,7 @@ class RMSprop(optimizer(rmsprop, options=UNFUSED)):
 
     Raises:
         ValueError: a hyperparameter is negative or not finite.
+        RuntimeError: options that exclude each other.
 
     Source: Tieleman and Hinton 2012, lecture 6.5; ``centered`` and its momentum: Graves 2013, equations 38 to 41,
     who adds :math:`\epsilon` under the root.

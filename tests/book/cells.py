@@ -15,7 +15,8 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 def problems(chapter):
-    yield from notebook_problems(chapter)
+    if chapter.path.suffix == ".ipynb":
+        yield from notebook_problems(chapter)
     if chapter.code:
         yield from setup_problems(chapter)
         yield from colab_problems(chapter)

@@ -1,10 +1,13 @@
 """Has every public class its chapter? Those without stand in a list, to which none that has left it may return."""
 
 import inspect
-import re
 import subprocess
+import sys
 
-from .notebooks import ROOT
+from .notebooks import BOOK, ROOT
+
+sys.path.append(str(BOOK / "_ext"))  # where the relation stands, for the API reference too
+from chapters import is_about  # noqa: E402
 
 LIST = ROOT / "tests" / "without_chapter.txt"
 
@@ -24,13 +27,7 @@ def problems(classes, chapters, listed, left=frozenset()):
 
 
 def chapter_of(cls, chapters):
-    """A chapter and its module share a name, and the chapter names the class; or it shows the card of a class that belongs to it."""
-    for chapter in chapters:
-        text = "\n".join(cell.source for cell in chapter.cells)
-        named = chapter.name == module_name(cls) and re.search(rf"\b{cls.__name__}\b", text)
-        if named or re.search(rf"\blab\.card\((\w+\.)*{cls.__name__}\b", text):
-            return chapter
-    return None
+    return next((chapter for chapter in chapters if is_about(chapter.name, "\n".join(cell.source for cell in chapter.cells), cls)), None)
 
 
 def module_name(cls):

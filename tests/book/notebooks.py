@@ -129,8 +129,8 @@ def pages():
 
 
 def chapters():
-    """Pages that teach something: those in a part's folder."""
-    return [page for page in pages() if page.path.parent != BOOK]
+    """Pages that teach something: the notebooks in a part's folder."""
+    return [page for page in pages() if page.path.parent != BOOK and page.path.suffix == ".ipynb"]
 
 
 def expect_none(problems):
