@@ -29,7 +29,8 @@ const bookSearch = (() => {
     tokenize: wordsOfText,
     processTerm: (word) => word,
   });
-  index.addAll(sections.map((section, id) => {
+  // In small portions, so that the field takes keys meanwhile.
+  const ready = index.addAllAsync(sections.map((section, id) => {
     const page = pages[section.page];
     return {
       id,
@@ -39,7 +40,7 @@ const bookSearch = (() => {
       text: section.text,
       code: section.code,
     };
-  }));
+  }), { chunkSize: 20 });
 
   // A run of Chinese is cut along the glossary's terms: 余弦退火学习率 is two of them.
   const chinese = terms.flatMap(([zh]) => zh).filter((term) => !/[^\p{Script=Han}]/u.test(term)).sort((a, b) => b.length - a.length);
@@ -146,5 +147,5 @@ const bookSearch = (() => {
     return pieces.filter(([words]) => words);
   }
 
-  return { find };
+  return { find, ready };
 })();

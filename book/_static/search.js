@@ -13,7 +13,7 @@
   const load = () => (ready ??= ["_static/search/minisearch.js", "searchindex.js", "_static/search/engine.js"].reduce(
     (before, path) => before.then(() => new Promise((resolve, reject) => {
       document.head.append(Object.assign(document.createElement("script"), { src: root + path, onload: resolve, onerror: reject }));
-    })), Promise.resolve()));
+    })), Promise.resolve()).then(() => bookSearch.ready));
 
   const make = (tag, attributes = {}, ...children) => {
     const node = document.createElement(tag);
@@ -30,7 +30,7 @@
       enterkeyhint: "search", role: "combobox", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": "search-results",
     });
     const status = make("p", { class: "search-status", role: "status" });
-    const list = make("div", { id: "search-results", role: "listbox", "aria-label": say("搜索结果", "Search results") });
+    const list = make("div", { id: "search-results", role: "listbox", hidden: "", "aria-label": say("搜索结果", "Search results") });
     const form = make("form", { role: "search", action: `${root}search.html`, class: "search-form" }, input);
     const more = make("a", { class: "search-more", hidden: "" });
     let chosen = -1;
@@ -64,6 +64,7 @@
     function draw(pages, question) {
       const shown = pages.slice(0, most);
       list.dataset.question = question;
+      list.hidden = !shown.length;
       list.replaceChildren(...shown.flatMap((page) => page.sections.slice(0, SECTIONS).map((section, place) => option(page, section, place))));
       options().forEach((node, place) => (node.id = `search-result-${place}`));
       input.setAttribute("aria-expanded", String(!!shown.length));
@@ -99,8 +100,9 @@
     return { input, form, parts: [form, status, list, more], update };
   }
 
-  let dialog;
+  let dialog, field;
   function open() {
+    if (field) return field.select();  // the search page has its own
     dialog ??= makeDialog();
     if (dialog.node.open) return;
     dialog.node.showModal();  // keeps the focus within, and gives it back on closing
@@ -134,6 +136,7 @@
       history.replaceState(null, "", location.pathname + query);
     });
     place.append(...parts);
+    field = input;
     input.value = new URLSearchParams(location.search).get("q") || "";
     input.focus();
     if (input.value) update();
