@@ -37,8 +37,9 @@ def family_tree(selected="Adam"):
     places = layout(found)
     size = LEFT + ACROSS * (1 + max(x for x, _ in places.values())), max(y for _, y in places.values()) + DOWN
     boxes = "\n".join(_box(node, places[node.name]) for node in found.values())
+    sizes = f"width:{_rem(size[0])};height:{_rem(size[1])};--box:{_rem(BOX)};--tall:{_rem(HEIGHT)}"
     tree = (
-        f'<div class="ob-canvas" style="width:{_rem(size[0])};height:{_rem(size[1])};--box:{_rem(BOX)};--tall:{_rem(HEIGHT)}">{_lines(found, places, size)}'
+        f'<div class="ob-canvas" style="{sizes}">{_lines(found, places, size)}'
         f'<div class="ob-lanes">{_titles(places)}</div><div class="ob-years">{_years(found, places)}</div>\n'
         f'<ol class="ob-boxes">\n{boxes}\n</ol></div>'
     )
@@ -192,7 +193,8 @@ def _filters(found):
 
 
 def _group(name, legend, choices):
-    boxes = "".join(f'<label><input type="checkbox" name="{name}" value="{key}"> {_either(*words)}</label>' for key, words in choices.items())
+    box = '<label><input type="checkbox" name="{}" value="{}"> {}</label>'
+    boxes = "".join(box.format(name, key, _either(*words)) for key, words in choices.items())
     return _labelled(name, legend, boxes)
 
 
@@ -320,8 +322,8 @@ STYLE = """\
 @media(max-width:575px){.ob-filters [role=group]{grid-template-columns:1fr}.ob-atlas .ob-descent{min-height:0}}
 .ob-filters label,.ob-descent label{font-size:.9em;display:inline-flex;gap:.35em;align-items:center;min-height:1.75rem}
 .ob-filters input[type=number]{width:5.2em}
-.ob-filters :is(input[type=number],button),.ob-descent select{font:inherit;color:inherit;background:transparent;border:1px solid currentColor;
-border-radius:.3rem;padding:.1rem .5rem}
+.ob-filters :is(input[type=number],button),.ob-descent select{font:inherit;color:inherit;
+background:transparent;border:1px solid currentColor;border-radius:.3rem;padding:.1rem .5rem}
 .ob-descent option{color:CanvasText;background:Canvas}
 .ob-filters p,.ob-atlas .ob-descent p{margin:.2rem 0}
 .ob-descent{min-height:8rem;padding:.5rem .75rem;border:1px solid var(--edge);border-radius:.4rem;font-size:.92em}
@@ -336,8 +338,8 @@ border-radius:.3rem;padding:.1rem .5rem}
 .ob-canvas .ob-boxes{list-style:none;margin:0;padding:0}
 .ob-canvas .ob-boxes li{position:absolute;width:var(--box);height:var(--tall);margin:0;padding:0}
 .ob-boxes a{display:flex;flex-wrap:wrap;align-content:center;column-gap:.4em;align-items:baseline;box-sizing:border-box;height:100%;
-padding:0 .3em;border:1px solid color-mix(in srgb,currentColor 55%,transparent);border-radius:.3em;background:var(--pst-color-background,Canvas);
-color:inherit;text-decoration:none}
+padding:0 .3em;border:1px solid color-mix(in srgb,currentColor 55%,transparent);border-radius:.3em;
+background:var(--pst-color-background,Canvas);color:inherit;text-decoration:none}
 .ob-boxes b{font-size:.75em;font-weight:650;line-height:1.15}
 .ob-boxes small{font-size:.68em;opacity:.8}
 .ob-news{flex-basis:100%;font-size:.68em;line-height:1.15}
@@ -415,7 +417,8 @@ for (const root of document.querySelectorAll(".ob-atlas")) {
     descent.querySelector(".ob-who").innerHTML = `<b>${head.innerHTML}</b> · ` + join([year, source, state, traits]);
     const items = [...news.querySelectorAll("li")].map(item => item.innerHTML).join("<br>");
     descent.querySelector(".ob-parents > span:last-child").innerHTML = items;
-    descent.querySelector(".ob-heirs > span:last-child").innerHTML = heirs(name).map(other => rows.get(other).cells[0].innerHTML).join(" · ");
+    const after = heirs(name).map(other => rows.get(other).cells[0].innerHTML).join(" · ");
+    descent.querySelector(".ob-heirs > span:last-child").innerHTML = after;
   };
   const centre = name => { tree.scrollLeft = boxes.get(name).offsetLeft - (tree.clientWidth - boxes.get(name).offsetWidth) / 2; };
 
