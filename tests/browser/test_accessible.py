@@ -70,11 +70,12 @@ def test_the_skip_link_comes_first_and_works(visit):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_whoever_tabs_sees_where(visit, theme):
-    page = visit(f"en/{CHAPTER}.html", color_scheme=theme)
+    page = visit(f"en/{CHAPTER}.html", color_scheme=theme, reduced_motion="reduce")
     page.add_style_tag(content="* { transition: none !important; }")
     lost = []
     for _ in range(90):
         page.keyboard.press("Tab")
+        page.evaluate("new Promise(requestAnimationFrame)")  # it scrolls into view
         focused = page.evaluate(FOCUSED)
         if focused["name"].startswith("<body"):
             break
