@@ -7,9 +7,10 @@ code. Axe takes seconds for them, so that one of each kind stays.
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOURS = ["color-contrast", "link-in-text-block"]
 
-# Solutions and hidden code are opened. Of formulas two stay; of the words of code, one of each kind in each kind of block.
+# Solutions and hidden code are opened; a tooltip where the mouse was left is no part of the page. Of formulas two stay; of the words of code, one of each kind in each kind of block.
 SIMPLIFY = """() => {
   document.querySelectorAll("details").forEach((node) => { node.open = true; });
+  document.querySelectorAll("body > .tooltip").forEach((tip) => tip.remove());
   [...document.querySelectorAll(".katex")].slice(2).forEach((formula) => formula.replaceChildren("x"));
   const seen = new Set();
   document.querySelectorAll("pre span[class]").forEach((word) => {
