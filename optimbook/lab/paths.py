@@ -22,20 +22,25 @@ def states(rule, **hyperparameters):
     return [name for name in rule.program(**flags).states if name != "step"]
 
 
-def path(rule, surface, start=None, steps=50, *, disturbance=None, **hyperparameters):
+def path(rule, surface, start=None, steps=50, *, disturbance=None, rates=None, begin=None, **hyperparameters):
     """The points that ``rule`` visits: an array ``[steps + 1, 2]``.
 
     Args:
         disturbance: what is added to the gradient at each step, ``[steps, 2]``; see `noise`.
+        rates: a learning rate for each step, ``[steps]``, in the place of ``lr``; what a schedule gives.
+        begin: states that begin neither at 0 nor at the rule's own default, ``{state: number}``.
         hyperparameters: those of the rule.
     """
     point = surface.start if start is None else start
-    zeros = dict.fromkeys(states(rule, **hyperparameters), numpy.float64(0))
-    walkers = [{**zeros, "param": numpy.float64(x)} for x in point]  # one for each coordinate
+    first = {name: rule.defaults.get(name) or 0 for name in states(rule, **hyperparameters)}
+    first = {name: numpy.float64(value) for name, value in {**first, **(begin or {})}.items()}
+    walkers = [{**first, "param": numpy.float64(x)} for x in point]  # one for each coordinate
     points = [point]
     with numpy.errstate(all="ignore"):  # a path that diverges ends in inf and NaN, as in the browser
         for step in range(1, steps + 1):
             gradient = surface.gradient(*points[-1])
+            if rates is not None:
+                hyperparameters["lr"] = rates[step - 1]
             if disturbance is not None:
                 gradient = [g + e for g, e in zip(gradient, disturbance[step - 1])]
             walkers = [

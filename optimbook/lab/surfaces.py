@@ -19,6 +19,7 @@ class Surface:
         start: a good place to begin.
         minimum: where it is smallest, or None.
         parameters: the rule's hyperparameters.
+        others: further points that are as low as ``minimum``.
     """
 
     rule: Rule
@@ -26,6 +27,7 @@ class Surface:
     start: tuple
     minimum: tuple = (0.0, 0.0)
     parameters: dict = field(default_factory=dict)
+    others: tuple = ()
 
     def value(self, x, y):
         return self.rule(x, y, **self.parameters)[0]
@@ -91,6 +93,25 @@ def _beale(x, y):
     return value, grad_x, grad_y
 
 
+@rule
+def _himmelblau(x, y):
+    a = x**2 + y - 11
+    b = x + y**2 - 7
+    value = a**2 + b**2
+    grad_x = 4 * x * a + 2 * b
+    grad_y = 2 * a + 4 * y * b
+    return value, grad_x, grad_y
+
+
+@rule
+def _plateau(x, y):
+    bowl = x**2 + y**2
+    value = bowl / (1 + bowl)
+    grad_x = 2 * x / (1 + bowl) ** 2
+    grad_y = 2 * y / (1 + bowl) ** 2
+    return value, grad_x, grad_y
+
+
 def quadratic(condition):
     """A bowl whose curvature is 1 along x and ``condition`` along y: (x² + κ y²) / 2."""
     return Surface(_quadratic, ((-2.2, 2.2), (-1.3, 1.3)), (-2.0, 1.0), parameters={"condition": condition})
@@ -109,8 +130,13 @@ def rosenbrock(steepness=20):
 
 
 ravine = quadratic(20)
-saddle = Surface(_saddle, ((-1.6, 1.6), (-1.6, 1.6)), (-1.4, 0.01), (0.0, 1.0))
+saddle = Surface(_saddle, ((-1.6, 1.6), (-1.6, 1.6)), (-1.4, 0.01), (0.0, 1.0), others=((0.0, -1.0),))
 beale = Surface(_beale, ((-1.0, 4.5), (-1.5, 1.5)), (1.0, 1.4), (3.0, 0.5))
+plateau = Surface(_plateau, ((-4.2, 2.4), (-2.2, 2.2)), (-3.6, 1.2))  # the farther out, the flatter: almost 1 everywhere
+himmelblau = Surface(
+    _himmelblau, ((-5.5, 5.5), (-5.0, 5.0)), (-0.5, -1.5), (3.0, 2.0),
+    others=((-2.805118086952745, 3.131312518250573), (-3.779310253377747, -3.283185991286170), (3.584428340330492, -1.848126526964404)),
+)  # fmt: skip
 
 
 def draw_surface(axes, surface, count=12):
