@@ -43,16 +43,29 @@ def key(address):
 
 def page_problems(chapter, cell, target):
     path, _, anchor = target.partition("#")
+    anchor, setting, _ = anchor.partition("?")  # what follows sets a playground, which tests/browser looks at
     page = chapter.path.parent / path if path else chapter.path
     if not page.exists():
         yield f"{cell}: {target} leads nowhere"
-    elif anchor and page.suffix in (".ipynb", ".md") and anchor not in anchors(chapter, page):
+    elif setting and anchor not in playgrounds(chapter, page):
+        yield f"{cell}: {page.name} has no playground #{anchor}"
+    elif anchor and not setting and page.suffix in (".ipynb", ".md") and anchor not in anchors(chapter, page):
         yield f"{cell}: {page.name} has no section #{anchor}"
+
+
+def playgrounds(chapter, page):
+    """The names of the playgrounds that a page shows."""
+    outputs = [output.get("data", {}).get("text/html", "") for cell in opened(chapter, page).code for output in cell.outputs]
+    return {name for html in outputs for name in re.findall(r'class="ob-play" id="([^"]+)"', html)}
+
+
+def opened(chapter, page):
+    return chapter if page == chapter.path else type(chapter).read(page, chapter.book)
 
 
 def anchors(chapter, page):
     """Addresses of the sections of a page: the words of their English headings."""
-    other = chapter if page == chapter.path else type(chapter).read(page, chapter.book)
+    other = opened(chapter, page)
     text = "\n".join(CODE.sub("", cell.source) for cell in other.markdown)
     titles = [title.partition(SEPARATOR)[2] or title for _, title in HEADING.findall(text)]
     return {"-".join(re.findall("[a-z0-9]+", title.lower())) for title in titles}
