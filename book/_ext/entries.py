@@ -46,7 +46,7 @@ def _plain(parameter):
 def default(value):
     """A default as one would type it: ``1e-8``, ``1 / 3``."""
     if isinstance(value, tuple):
-        return f"({', '.join(map(default, value))})"
+        return f"({', '.join(map(default, value))}{',' * (len(value) == 1)})"
     if not isinstance(value, float):
         return repr(value)
     part = Fraction(value).limit_denominator(9)
@@ -114,15 +114,15 @@ def size(kind):
     """The size of a float32 state, in both languages."""
     if kind == "number":
         return "每个张量一个数 · one number per tensor"
-    return {"tensor": f"{FLOAT32}", "row": f"{FLOAT32} / 列数 · {FLOAT32} / columns", "column": f"{FLOAT32} / 行数 · {FLOAT32} / rows"}[kind]
+    shares = {"tensor": "{0}", "row": "{0} / 列数 · {0} / columns", "column": "{0} / 行数 · {0} / rows"}
+    return shares[kind].format(FLOAT32)
 
 
 def when(cls, flag):
     """When a state exists, in both languages."""
-    shapes = {"matrix": "两维及以上的参数 · parameters of two dimensions or more", "not matrix": "不足两维的参数 · parameters of fewer dimensions"}
-    if flag is None:
-        return "总有 · always"
-    return shapes.get(flag) or (f"`{flag}`" if isinstance(_defaults(cls)[flag], bool) else f"`{flag}` ≠ 0")
+    known = {None: "总有 · always", "matrix": "两维及以上的参数 · parameters of two dimensions or more",
+             "not matrix": "不足两维的参数 · parameters of fewer dimensions"}  # fmt: skip
+    return known.get(flag) or (f"`{flag}`" if isinstance(_defaults(cls)[flag], bool) else f"`{flag}` ≠ 0")
 
 
 # ------------------------------------------------------------------------------------------- docstrings
@@ -149,4 +149,4 @@ def file_of(obj):
     """The file in which an object is defined, from the repository's root; None for what is not the package's."""
     module = sys.modules.get(getattr(obj, "__module__", None))
     path = Path(getattr(module, "__file__", None) or "/").resolve()
-    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else None
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT / "optimbook") else None

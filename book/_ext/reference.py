@@ -7,7 +7,7 @@ equations and states, and the chapters that are about it (chapters.py).
 import importlib
 import re
 import sys
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 
 from docutils import nodes
@@ -29,7 +29,8 @@ CONFIG = {
     "napoleon_use_rtype": False,
     "toc_object_entries_show_parents": "hide",
 }
-FIELDS = {"parameter": "参数 · Parameters", "variable": "属性 · Attributes", "returnvalue": "返回 · Returns", "exceptions": "异常 · Raises"}
+FIELDS = {"parameter": "参数 · Parameters", "variable": "属性 · Attributes",
+          "returnvalue": "返回 · Returns", "exceptions": "异常 · Raises"}  # fmt: skip
 RUBRICS = {"Example": "示例 · Example"}
 INSIDE = {"method", "property", "attribute"}  # documented within their class
 LINKED = ("optimbook", "optimbook.lr_scheduler", "optimbook.swa_utils")  # whose classes chapters call by their last name alone
@@ -73,6 +74,7 @@ def read_chapters(app, env, docnames):
     }
 
 
+@cache  # every page asks for all of them
 def chapters_of(app, name):
     """Names of the pages that are about a public object, in the order of the table of contents."""
     obj, listed = find(*name.rpartition(".")[::2]), entries.words().get(name, {}).get("chapters", ())
@@ -136,7 +138,8 @@ def complete_entries(app, doctree):
             rows.append((signature["fullname"], signature["ids"][0], row))
     for place in list(doctree.findall(overview)):
         heads = [words(app, text) for text in ("名称 · Name", "是什么 · What it is", "章节 · Chapter")]
-        place.replace_self(table(heads, [[[nodes.reference("", "", nodes.literal(text=shown), refid=at)], *row] for shown, at, row in rows]))
+        links = [nodes.reference("", "", nodes.literal(text=shown), refid=anchor) for shown, anchor, _ in rows]
+        place.replace_self(table(heads, [[[link], *row] for link, (*_, row) in zip(links, rows)]))
 
 
 def mark_english(content):
@@ -171,9 +174,9 @@ def add_shared(app, obj, content):
     names = entries.shared_arguments(obj) if isinstance(obj, type) else []
     if names:
         links = [nodes.reference("", "", nodes.literal(text=name), refid=entries.BASE) for name in names]
-        words = *label(app, "另有每个优化器都有的参数 · And the arguments of every optimizer"), *joined(app, links)
+        line = *label(app, "另有每个优化器都有的参数 · And the arguments of every optimizer"), *joined(app, links)
         fields = next(i for i, node in enumerate(content) if isinstance(node, nodes.field_list))
-        content.insert(fields + 1, nodes.paragraph("", "", *words))
+        content.insert(fields + 1, nodes.paragraph("", "", *line))
 
 
 def about(app, obj, pages):
@@ -194,8 +197,10 @@ def rule_nodes(app, obj):
     if rule is None:
         return []
     values, raised = entries.flags(obj)
-    zh = f"更新（{'、'.join(raised)} 不为 0）" if raised else "更新"
-    en = f"Update, where {' and '.join(raised)} {'is' if len(raised) == 1 else 'are'} not 0" if raised else "Update"
+    zh, en = ("矩阵的更新", "Update of a matrix") if rule.by_shape else ("更新", "Update")
+    if raised:
+        zh += f"（{'、'.join(raised)} 不为 0）"
+        en += f", where {' and '.join(raised)} {'is' if len(raised) == 1 else 'are'} not 0"
     found = [nodes.rubric("", pick(f"{zh} · {en}", app.config.edition)), nodes.math_block("", rule.latex(**values))]
     found += state_nodes(app, obj)
     summary = pick("规则的源代码 · Source of the rule", app.config.edition)
@@ -230,8 +235,8 @@ def link_chapter(app, doctree, page):
     about = [link(name, nodes.literal(text=name)) for name in known if page in chapters_of(app, name)]
     if about:
         section = doctree.next_node(nodes.section)
-        place = next((i for i, node in enumerate(section.children) if isinstance(node, nodes.section) or "cell" in node["classes"]), len(section))
-        section.insert(place, nodes.paragraph("", "", *label(app, "接口 · API"), *joined(app, about), classes=["chapter-api"]))
+        ends = (i for i, node in enumerate(section.children) if isinstance(node, nodes.section) or "cell" in node["classes"])
+        section.insert(next(ends, len(section)), nodes.paragraph("", "", *label(app, "接口 · API"), *joined(app, about), classes=["chapter-api"]))
 
 
 def link_names(doctree, names, link):
@@ -259,9 +264,8 @@ def words(app, text):
 
 
 def page_link(app, page):
-    target = addnodes.pending_xref("", nodes.inline(), refdomain="std", reftype="doc", refexplicit=False, reftarget=f"/{page}", refdoc=app.env.docname)
-    target["refwarn"] = True
-    return target
+    options = {"refdomain": "std", "reftype": "doc", "refexplicit": False, "refwarn": True}
+    return addnodes.pending_xref("", nodes.inline(), reftarget=f"/{page}", refdoc=app.env.docname, **options)
 
 
 def marked(text):
@@ -283,10 +287,13 @@ def raw(html):
 
 
 def table(heads, rows):
-    """A table whose cells are lists of nodes, inline or paragraphs."""
+    """A table whose cells are lists of nodes: paragraphs, or what stands in one."""
 
     def row(cells):
-        return nodes.row("", *(nodes.entry("", *(cell if cell and isinstance(cell[0], nodes.paragraph) else [nodes.paragraph("", "", *cell)])) for cell in cells))
+        return nodes.row("", *(nodes.entry("", *paragraphs(cell)) for cell in cells))
+
+    def paragraphs(cell):
+        return cell if cell and isinstance(cell[0], nodes.paragraph) else [nodes.paragraph("", "", *cell)]
 
     columns = [nodes.colspec(colwidth=1) for _ in heads]
     group = nodes.tgroup("", *columns, nodes.thead("", row(heads)), nodes.tbody("", *map(row, rows)), cols=len(heads))
