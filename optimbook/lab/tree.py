@@ -35,7 +35,7 @@ def family_tree(selected="Adam"):
     """
     found = nodes()
     places = layout(found)
-    size = LEFT + ACROSS * (1 + max(x for x, _ in places.values())), max(y for _, y in places.values()) + DOWN
+    size = max(x for x, _ in places.values()) + ACROSS, max(y for _, y in places.values()) + DOWN
     boxes = "\n".join(_box(node, places[node.name]) for node in found.values())
     sizes = f"width:{_rem(size[0])};height:{_rem(size[1])};--box:{_rem(BOX)};--tall:{_rem(HEIGHT)}"
     tree = (

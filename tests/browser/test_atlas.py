@@ -14,6 +14,8 @@ OVERLAPS = """() => {
   const meet = ([, a], [, b]) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
   return boxes.flatMap((a, i) => boxes.slice(i + 1).filter((b) => meet(a, b)).map((b) => a[0] + " / " + b[0]));
 }"""
+ROOM_BESIDE = """() => document.querySelector(".ob-canvas").getBoundingClientRect().right
+  - Math.max(...[...document.querySelectorAll(".ob-boxes a")].map((node) => node.getBoundingClientRect().right))"""
 CUT = """() => [...document.querySelectorAll(".ob-boxes a")]
   .filter((node) => node.scrollHeight > node.clientHeight + 1 || node.scrollWidth > node.clientWidth + 1).map((node) => node.innerText)"""
 
@@ -24,6 +26,7 @@ def test_boxes_stand_apart_and_hold_their_words(visit, edition, width):
     page = visit(f"{edition}/{PAGE}", viewport={"width": width, "height": 800})
     assert page.locator(".ob-boxes a").count() == len(NODES)
     assert page.evaluate(OVERLAPS) == [] and page.evaluate(CUT) == []
+    assert 0 <= page.evaluate(ROOM_BESIDE) < 100
     box, tree = page.locator(".ob-boxes .ob-self").bounding_box(), page.locator(".ob-tree").bounding_box()
     assert tree["x"] <= box["x"] and box["x"] + box["width"] <= tree["x"] + tree["width"]  # the start shows the one that is chosen
     assert page.problems == []

@@ -1,7 +1,6 @@
-"""How soon a page stands, what it moves, and whether it jumps.
+"""What a page moves, what holds up its first line, and whether it jumps.
 
-The time is the one that the page is to blame for (see slow.py), the best of a few loads: other
-work on the machine can only lengthen it, while a page that has grown slow is slow every time.
+How soon it stands is measured by ``python -m benchmarks.pages``: on a machine with other work to do that is no test.
 """
 
 import re
@@ -13,9 +12,7 @@ from . import slow
 from .conftest import EDITIONS, PAGES, SITE
 
 WEIGHT = 600e3  # bytes before the pictures
-TIME = 1000  # ms until text and mathematics stand
 SHIFT = 0.05
-LOADS = 12
 HEAVY = {"algorithms/nesterov": "en", "algorithms/adamw": "both", "algorithms/adam": "zh", "scale/zero": "both", "intro": "zh"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 FONTS = re.compile(r"url\(([^)]*\.woff2)\)")
@@ -51,16 +48,9 @@ def address():
 
 
 @pytest.mark.parametrize("path", HEAVY)
-def test_text_and_mathematics_stand_within_a_second(browser, address, path):
-    best = float("inf")
-    for _ in range(LOADS):
-        found = slow.load(browser, f"{address}/{HEAVY[path]}/{path}.html")
-        assert found.words < WEIGHT
-        assert found.shift < SHIFT
-        best = min(best, found.blame)
-        if best < TIME:
-            return
-    raise AssertionError(f"the best of {LOADS} loads took {best:.0f} ms")
+def test_a_page_is_light_and_nothing_jumps(browser, address, path):
+    found = slow.load(browser, f"{address}/{HEAVY[path]}/{path}.html")
+    assert found.words < WEIGHT and found.shift < SHIFT
 
 
 @pytest.mark.parametrize("path", HEAVY)
