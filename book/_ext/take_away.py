@@ -5,9 +5,9 @@ from functools import partial
 from urllib.parse import quote, urlencode
 
 import about
-from languages import EDITIONS, pick
+from languages import pick
 
-AFTER = {"zh": "中文版", "en": "English edition", "both": "中英对照 · bilingual edition"}
+EDITION = {"zh": "中文版", "en": "English edition", "both": "中英对照 · bilingual edition"}
 ISSUE = {
     "title": "[{page}] {title}",
     "body": """\
@@ -68,7 +68,7 @@ class Page:
     def issue(self):
         """The address of a new issue about this page, with what it needs to say already in it."""
         version = " ".join(filter(None, [self.book.version, self.book.commit]))
-        facts = {"title": self.title, "page": self.name, "edition": AFTER[self.edition], "address": self.address, "version": version}
+        facts = {"title": self.title, "page": self.name, "edition": EDITION[self.edition], "address": self.address, "version": version}
         query = {part: each_line(text, self.edition).format(**facts) for part, text in ISSUE.items()}
         return f"{self.book.repository}/issues/new?{urlencode(query, quote_via=quote)}"
 
@@ -94,7 +94,7 @@ class Page:
             "howpublished": None if self.is_root else tex(self.book.title(self.edition)),
             "year": self.year,
             "url": self.address,
-            "note": tex(f"Version {self.book.version}, {AFTER[self.edition]}"),
+            "note": tex(f"Version {self.book.version}, {EDITION[self.edition]}"),
         }
         key = re.sub("[/_]", "-", self.name)
         lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)

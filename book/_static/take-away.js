@@ -18,10 +18,19 @@ document.addEventListener("click", async (event) => {
   }, 1500);
 });
 
+// Sphinx keeps the Escape key to itself, with which a browser would close the menu.
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") document.querySelector(".take-away:popover-open")?.hidePopover();
+});
+
 addEventListener("DOMContentLoaded", () => {
   const today = new Intl.DateTimeFormat("sv").format(new Date()); // 2026-11-21
   for (const text of document.querySelectorAll(".citation pre")) text.textContent = text.textContent.replace("引用日期", today);
 });
 
-// From a folder the search cannot read the pages that it finds: their titles are enough.
-if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+// From a folder the search cannot read the pages that it finds: their titles are enough. A browser does not save a file
+// that it can show: the notebook opens beside the page.
+if (location.protocol === "file:") {
+  DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+  addEventListener("DOMContentLoaded", () => document.querySelector(".take-away a[download]")?.setAttribute("target", "_blank"));
+}

@@ -25,7 +25,8 @@ README = {
     "README.zh.txt": """\
 OptimBook 离线版
 
-解压整个压缩包，用浏览器打开 index.html 即可阅读，无需联网。搜索、滑块和三个版本之间的切换都可以使用。
+解压整个压缩包，用浏览器打开 index.html 即可阅读，无需联网。
+搜索、滑块和三个版本之间的切换都可以使用。
 
 notebooks/  各章的 Jupyter 笔记本，各章之间的链接可以直接点开
 wheels/     软件包。装好 PyTorch 之后：pip install --no-index --no-deps wheels/{wheel}
@@ -62,7 +63,7 @@ def pack(site, wheel, output):
     entries = {file.relative_to(site).as_posix(): file.read_bytes() for file in site.rglob("*") if file.is_file()}
     entries[f"wheels/{wheel.name}"] = wheel.read_bytes()
     for name, text in README.items():
-        entries[name] = text.format(wheel=wheel.name).replace("\n", "\r\n").encode("utf-8-sig")  # Windows' own editor reads it
+        entries[name] = text.format(wheel=wheel.name).encode("utf-8-sig")  # so that Windows reads the Chinese
     output.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(entries):

@@ -35,7 +35,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 OLDEST = 131  # the first that draws page numbers and running heads
 NO_BROWSER = f"""\
 make pdf prints with Chromium or Chrome, version {OLDEST} or newer, and found none.
-Install one so that `chromium` or `google-chrome` is on the PATH (Debian, Ubuntu: apt-get install chromium fonts-noto-cjk)."""
+Install one so that `chromium` or `google-chrome` is on the PATH
+(Debian, Ubuntu: apt-get install chromium fonts-noto-cjk)."""
 NO_CHINESE = "make pdf found no Chinese font. Install one (Debian, Ubuntu: apt-get install fonts-noto-cjk)."
 NO_SITE = "make pdf prints the built site, and found none: run `make book` first."
 
@@ -48,6 +49,20 @@ WORDS = {
 RADICAL = re.compile(r"^(<[0-9A-F]+>(?: <[0-9A-F]+>)?) <(2[EF][0-9A-F]{2})>$", re.I | re.M)
 SUPPLEMENT = dict(zip(*["⻁⻄⻅⻆⻉⻋⻓⻔⻘⻚⻛⻜⻝⻢⻣⻤⻥⻦⻨⻩⻬⻮⻰⻳", "虎西见角贝车长门青页风飞食马骨鬼鱼鸟麦黄齐齿龙龟"]))
 PRINT = {"prefer_css_page_size": True, "print_background": True, "outline": True, "tagged": True}
+
+# Two characters that look the same are two empty boxes.
+HAS_CHINESE = """() => {
+  const canvas = document.createElement("canvas").getContext("2d");
+  canvas.font = `40px ${getComputedStyle(document.body).fontFamily}`;
+  const [one, other] = ["学", "习"].map((character) => {
+    canvas.clearRect(0, 0, 300, 150);
+    canvas.fillText(character, 50, 100);
+    return canvas.canvas.toDataURL();
+  });
+  return one !== other;
+}"""
+LEADING_NOWHERE = """() => [...document.querySelectorAll("a[href^='#']")].map((link) => link.getAttribute("href"))
+  .filter((target) => !document.getElementById(decodeURIComponent(target.slice(1))))"""
 
 
 @dataclass
@@ -99,6 +114,10 @@ def make(browser, edition, options):
         source.write_text(document(book, edition, chapters, styles, numbers, whole), encoding="utf8")
         page.goto(source.as_uri())
         source.unlink()
+        if not page.evaluate(HAS_CHINESE):
+            raise SystemExit(NO_CHINESE)
+        if whole and (lost := page.evaluate(LEADING_NOWHERE)):
+            raise SystemExit(f"these links of the {edition} edition lead nowhere: {', '.join(lost)}")
         return pikepdf.open(io.BytesIO(page.pdf(**PRINT)))
 
     pdf = printed({}, whole=True)
@@ -208,7 +227,7 @@ def table_of_contents(edition, chapters, numbers):
         if chapter.part:
             lines.append(f'<li class="part">{line(f"part-{chapter.anchor}", chapter.part, numbers)}</li>')
         lines.append(f"<li>{line(chapter.anchor, chapter.title, numbers)}</li>")
-    return f'<nav class="book-contents"><h1>{pick(WORDS["contents"], edition)}</h1><ol>{"".join(lines)}</ol></nav>'
+    return f'<nav class="book-contents"><h2>{pick(WORDS["contents"], edition)}</h2><ol>{"".join(lines)}</ol></nav>'
 
 
 def line(anchor, title, numbers):
