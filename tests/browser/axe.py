@@ -32,15 +32,18 @@ RUN = """(only) => axe.run(document, { runOnly: only, resultTypes: ["violations"
   found.violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html.slice(0, 160)} (${node.failureSummary})`)))"""
 
 
-def violations(page) -> list:
+EVERY, COLOUR = {"type": "tag", "values": TAGS}, {"type": "rule", "values": COLOURS}
+WAYS = ((1440, "light", EVERY), (1440, "dark", COLOUR), (390, "light", EVERY))  # how a page is looked at
+
+
+def violations(page, ways=WAYS) -> list:
     """Rules that the page breaks: wide in light and (colours only) in dark, and narrow."""
     from axe_playwright_python.sync_playwright import Axe
 
     page.evaluate(SIMPLIFY)
     page.evaluate(Axe().axe_script)
-    every, colours = {"type": "tag", "values": TAGS}, {"type": "rule", "values": COLOURS}
     found = []
-    for width, theme, rules in ((1440, "light", every), (1440, "dark", colours), (390, "light", every)):
+    for width, theme, rules in ways:
         page.set_viewport_size({"width": width, "height": 800})
         page.evaluate(SETTLE, theme)
         found += [f"{width} {theme} {line}" for line in page.evaluate(RUN, rules)]
