@@ -7,7 +7,8 @@ code. Axe takes seconds for them, so that one of each kind stays.
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOURS = ["color-contrast", "link-in-text-block"]
 
-# Solutions and hidden code are opened; a tooltip where the mouse was left is no part of the page. Of formulas two stay; of the words of code, one of each kind in each kind of block.
+# Solutions and hidden code are opened; a tooltip where the mouse was left is no part of the page.
+# Of formulas two stay; of the words of code, one of each kind in each kind of block.
 SIMPLIFY = """() => {
   document.querySelectorAll("details").forEach((node) => { node.open = true; });
   document.querySelectorAll("body > .tooltip").forEach((tip) => tip.remove());
@@ -22,10 +23,13 @@ SIMPLIFY = """() => {
   document.head.append(still);
 }"""
 
-# The theme's script, which lets the keyboard reach what has to be scrolled, waits for 300 ms after the window has changed.
-SETTLE = """(theme) => {
+# The theme's script lets the keyboard reach what has to be scrolled, some time after the window has changed.
+SETTLE = """async (theme) => {
   document.documentElement.dataset.theme = theme;
-  return new Promise((done) => requestAnimationFrame(() => setTimeout(done, 600)));
+  const soon = (time) => new Promise((done) => requestAnimationFrame(() => setTimeout(done, time)));
+  const late = () => [...document.querySelectorAll("pre[tabindex='-1']")].some((node) => node.scrollWidth > node.clientWidth);
+  await soon(400);
+  for (let tries = 0; late() && tries < 50; tries++) await soon(100);
 }"""
 
 RUN = """(only) => axe.run(document, { runOnly: only, resultTypes: ["violations"] }).then((found) =>
