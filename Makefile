@@ -2,7 +2,8 @@
 #   make book      build the site            make test      run every test
 #   make chapters  execute the chapters      make serve     show the site
 #   make pdf       the book to print         make zip       the book to read offline
-#   make bench     compare with torch        make clean     remove what was built
+#   make bench     compare with torch        make results   measure the comparison again
+#   make clean     remove what was built
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -12,7 +13,7 @@ READY := $(VENV)/ready
 
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: book test chapters serve pdf zip bench clean
+.PHONY: book test chapters serve pdf zip bench results clean
 
 book: $(READY)
 	$(RUN) book/_tools/build.py
@@ -37,6 +38,11 @@ zip: book
 
 bench: $(READY)
 	$(RUN) -m benchmarks
+
+# About an hour of one core; what was measured with the same settings stays, so that it may be stopped and started again.
+# Without the results there, everything is measured anew:  rm -r optimbook/lab/measured
+results: $(READY)
+	OMP_NUM_THREADS=1 $(RUN) -m benchmarks.results
 
 clean:
 	rm -rf _build .pytest_cache
