@@ -8,6 +8,7 @@ languages. The same site gives the same bytes: names are sorted, and times are f
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "optimbook"
 WHEN = (1980, 1, 1, 0, 0, 0)  # the zip format's first day
 PACKAGE = ("pyproject.toml", "README.md", "LICENSE", "optimbook")
+PRELOAD = re.compile(rb'\s*<link rel="preload"[^>]*>')
 NO_SITE = "make zip packs the built site, and found none: run `make book` first."
 
 README = {
@@ -60,7 +62,7 @@ def main():
 
 def pack(site, wheel, output):
     """Write the zip of a built site and a wheel."""
-    entries = {file.relative_to(site).as_posix(): file.read_bytes() for file in site.rglob("*") if file.is_file()}
+    entries = {file.relative_to(site).as_posix(): read(file) for file in site.rglob("*") if file.is_file()}
     entries[f"wheels/{wheel.name}"] = wheel.read_bytes()
     for name, text in README.items():
         entries[name] = text.format(wheel=wheel.name).encode("utf-8-sig")  # so that Windows reads the Chinese
@@ -71,6 +73,12 @@ def pack(site, wheel, output):
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, entries[name])
+
+
+def read(file):
+    """A file of the site; a page without its preloaded fonts, which browsers refuse a page from a disk."""
+    content = file.read_bytes()
+    return PRELOAD.sub(b"", content) if file.suffix == ".html" else content
 
 
 def build_wheel(folder):

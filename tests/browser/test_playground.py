@@ -462,7 +462,10 @@ def test_light_and_dark_draw_differently_and_legibly(widget):
     page = widget()
     before = still(page)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")  # as the button does
-    page.wait_for_timeout(300)
+    for _ in range(20):
+        page.wait_for_timeout(100)
+        if still(page) != before:
+            break
     assert still(page) != before
 
 

@@ -55,6 +55,9 @@ def pages():
 def test_a_page_gives_its_notebook_as_it_is(pages):
     for edition, path, page in pages:
         link = page.select_one(f"{MENU} a[download]")
+        if not (ROOT / "book" / f"{path}.ipynb").exists():  # a page of the API reference
+            assert link is None
+            continue
         notebook = (SITE / edition / f"{path}.html").parent / link["href"]
         assert notebook.read_bytes() == (ROOT / "book" / f"{path}.ipynb").read_bytes()
         assert link["download"] == notebook.name == f"{path.split('/')[-1]}.ipynb"
@@ -67,8 +70,7 @@ def test_a_page_gives_its_citation(pages):
         *plain, entry = [text.get_text() for text in page.select(f"{MENU} .citation pre")]
         ((key, parsed),) = bibtex.parse_string(entry, "bibtex").entries.items()
         keys.add(key.lower())
-        address = page.select_one("link[rel=canonical]")["href"]
-        assert address == f"{CONFIG['html']['baseurl']}{edition}/{path}.html" == parsed.fields["url"]
+        assert parsed.fields["url"] == f"{CONFIG['html']['baseurl']}{edition}/{path}.html"
         assert [str(author).strip("{}") for author in parsed.persons["author"]] == [author["name"] for author in CITATION["authors"]]
         assert parsed.fields["year"] == str(CITATION["date-released"])[:4]
         assert str(CITATION["version"]) in parsed.fields["note"]
@@ -218,7 +220,9 @@ def test_the_zip_opens_at_its_index(offline):
 def test_a_page_of_the_zip_is_whole(offline, edition):
     page = offline(f"{edition}/algorithms/adam.html")
     assert page.evaluate("document.fonts.ready.then(() => document.fonts.check('16px KaTeX_Main'))")
-    assert page.locator(".bd-article img").evaluate_all("all => all.every((image) => image.complete && image.naturalWidth > 0)")
+    pictures = page.locator(".bd-article img")
+    pictures.evaluate_all("all => Promise.all(all.map((image) => { image.loading = 'eager'; return image.decode(); }))")
+    assert pictures.evaluate_all("all => all.every((image) => image.naturalWidth > 0)")
     line = page.locator(".ob-line").first
     before = line.get_attribute("d")
     page.locator(".ob-knob input").first.focus()
