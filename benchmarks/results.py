@@ -267,7 +267,8 @@ def clock(task, chosen, turns=40):
                 times[name].append(((whole - spent) / count, whole / count))
     lines = []
     for name, (model, optimizers) in racers.items():
-        line = {"task": task, "method": name, "parameters": sum(p.numel() for p in model.parameters()), "state_bytes": state_bytes(optimizers)}
+        count = sum(p.numel() for p in model.parameters())
+        line = {"task": task, "method": name, "parameters": count, "state_bytes": state_bytes(optimizers)}
         for what, seconds in zip(("step", "whole"), zip(*times[name])):
             low, middle, high = (f"{q * 1e6:.4g}" for q in statistics.quantiles(seconds, n=4))
             line |= {f"{what}_us": middle, f"{what}_low": low, f"{what}_high": high}
