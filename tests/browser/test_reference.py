@@ -77,8 +77,8 @@ def test_signatures_wrap_after_a_comma_on_a_phone(visit):
 
 def test_search_finds_an_entry_by_its_name(visit):
     page = visit("en/search.html?q=WarmupLR")
-    page.wait_for_function("() => /\\d/.test(document.querySelector('#search-results p.search-summary')?.innerText)")
-    links = page.locator("#search-results li > a").evaluate_all("all => all.map((link) => link.href)")
+    page.locator("#search-results [role=option]").first.wait_for()
+    links = page.locator("#search-results [role=option]").evaluate_all("all => all.map((link) => link.href)")
     assert any("reference/schedulers.html#optimbook.lr_scheduler.WarmupLR" in link for link in links), links
     assert any("schedulers/warmup_lr.html" in link for link in links), links
 
