@@ -134,6 +134,7 @@ def test_the_table_and_the_rows_show_the_numbers(widget):
     expected = [7, *points[7], ravine.value(*points[7]), numpy.hypot(*ravine.gradient(*points[7])), RATES["ravine"]["Adam"]]
     assert numpy.allclose([float(text) for text in row], expected, rtol=1e-4)
     page.locator("[data-time]").fill("7")
+    still(page)  # the rows are written with the next frame
     assert float(page.locator(".ob-p-loss").nth(3).inner_text()) == pytest.approx(expected[3], rel=5e-3)
 
 
