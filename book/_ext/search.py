@@ -60,7 +60,7 @@ def index(found, app):
     pages, sections = [], []
     for number, (page, its_sections) in enumerate(sorted(found.items())):
         title = its_sections[0].title if its_sections else page
-        pages.append({"path": f"{page}.html", "title": title, "names": chapter_names(page, app), "minor": page in REFERENCE})
+        pages.append({"path": f"{page}.html", "title": title, "names": chapter_names(page, app), "minor": page in REFERENCE or page.startswith("reference/")})
         for place, section in enumerate(its_sections):
             sections.append({
                 "page": number,

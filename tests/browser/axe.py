@@ -11,7 +11,6 @@ COLOURS = ["color-contrast", "link-in-text-block"]
 # Of formulas two stay; of the words of code, one of each kind in each kind of block.
 SIMPLIFY = """() => {
   document.querySelectorAll("details").forEach((node) => { node.open = true; });
-  document.querySelectorAll("body > .tooltip").forEach((tip) => tip.remove());
   [...document.querySelectorAll(".katex")].slice(2).forEach((formula) => formula.replaceChildren("x"));
   const seen = new Set();
   document.querySelectorAll("pre span[class]").forEach((word) => {
@@ -19,7 +18,7 @@ SIMPLIFY = """() => {
     seen.has(kind) ? word.replaceWith(...word.childNodes) : seen.add(kind);
   });
   const still = document.createElement("style");
-  still.textContent = "*, ::before, ::after { transition: none !important; animation: none !important; content-visibility: visible !important; }";
+  still.textContent = "*, ::before, ::after { transition: none !important; animation: none !important; content-visibility: visible !important; } body > .tooltip { display: none; }";
   document.head.append(still);
 }"""
 

@@ -254,7 +254,8 @@ def test_the_zip_gives_its_notebooks(offline, unpacked):
         page.click(f"{MENU} a[download]")
     popup.value.wait_for_url(f"**/notebooks/{CHAPTER}.ipynb")
     assert (unpacked / "notebooks" / f"{CHAPTER}.ipynb").read_bytes() == (ROOT / "book" / f"{CHAPTER}.ipynb").read_bytes()
-    assert all((unpacked / "notebooks" / f"{path}.ipynb").exists() for path in PAGES)
+    for path in PAGES:
+        assert (unpacked / "notebooks" / f"{path}.ipynb").exists() == (ROOT / "book" / f"{path}.ipynb").exists(), path
     (wheel,) = (unpacked / "wheels").glob("optimbook-*.whl")
     assert wheel.name in (unpacked / "README.txt").read_text("utf-8-sig")
     assert wheel.name in (unpacked / "README.zh.txt").read_text("utf-8-sig")
