@@ -4,6 +4,7 @@ The only part of the package that needs more than torch: ``pip install "optimboo
 """
 
 from . import genealogy, springs
+from . import results, springs
 from .batches import flat, random_batches, rare_digit, watch
 from .cards import card
 from .checks import bound, compare
@@ -14,6 +15,7 @@ from .paths import draw_path, noise, path
 from .playground import play, playground
 from .races import race
 from .ranks import run_ranks
+from .results import measured
 from .setup import progress, start
 from .sliders import curve_slider, knob, path_slider
 from .starts import normed, steep, updates
