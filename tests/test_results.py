@@ -57,7 +57,8 @@ def test_muon_leaves_embeddings_head_biases_and_norms_to_adamw():
 def test_bytes_of_state_are_those_of_the_rule(name):
     data, _ = script.task_of("digits_cnn")
     method = METHODS[name]
-    model, optimizers, losses, _ = script.train(data, method, 60, 0, {"lr": script.rate(method.middle["digits_cnn"]), method.knob: method.values[-1]})
+    numbers = {"lr": script.rate(method.middle["digits_cnn"]), method.knob: method.values[-1]}
+    _, optimizers, losses, _ = script.train(data, method, 60, 0, numbers)
     assert len(losses) in (60, 61) and np.isfinite(losses).all()
     assert script.state_bytes(optimizers) == sum(map(bytes_by_rule, optimizers))
 
@@ -135,7 +136,7 @@ def test_what_is_measured_is_not_measured_again(tmp_path, monkeypatch):
 def test_the_tiny_results_can_be_drawn(tmp_path):
     script.collect(tmp_path, ["regression"], FEW, TINY, turns=2)
     results = lab.results.Measured(tmp_path)
-    assert [row.split()[0] for row in repr(lab.results.standings(results, "regression")).splitlines()[1:]] == results.ranking("regression")
+    assert {row.split()[0] for row in repr(lab.results.standings(results, "regression")).splitlines()[1:]} == set(FEW)
 
 
 def test_every_method_was_measured_on_every_task_with_five_seeds(measured):
@@ -173,9 +174,11 @@ def test_tables_say_what_the_file_says(measured):
     for task in measured.tasks:
         table = lab.results.standings(measured, task).html
         rows = re.findall(r'<tr><th scope="row">(\w+)</th>(.*?)</tr>', table)
-        assert [name for name, _ in rows] == measured.ranking(task)
+        losses = [measured[task][name].loss.mean() for name, _ in rows]
+        assert len(rows) == len(METHODS) and all(a < b + 1e-3 for a, b in zip(losses, losses[1:]))
         for name, row in rows:
-            loss = [float(run["test_loss"]) for run in measured.runs if (run["task"], run["method"]) == (task, name) and int(run["seed"]) < 5]
+            runs = [run for run in measured.runs if (run["task"], run["method"]) == (task, name)]
+            loss = [float(run["test_loss"]) for run in runs if int(run["seed"]) in script.FINAL]
             shown = re.search(r"([\d.]+) ± ([\d.]+)", row)
             if np.isfinite(loss).all():
                 digits = len(shown[1].split(".")[1])

@@ -136,7 +136,8 @@ class Measured:
         best, *others = self.ranking(task)
         loss = {name: self[task][name].loss for name in others}
         close = [name for name in others if loss[name].mean() <= (1 + CLOSE) * self[task][best].loss.mean()]
-        p = {name: ttest_rel(np.log(loss[name]), np.log(self[task][best].loss)).pvalue if np.isfinite(loss[name]).all() else 0.0 for name in others}
+        against = np.log(self[task][best].loss)
+        p = {name: ttest_rel(np.log(loss[name]), against).pvalue if np.isfinite(loss[name]).all() else 0.0 for name in others}
         told = True
         ties = [best]
         for place, name in enumerate(sorted(others, key=p.get)):
@@ -189,7 +190,10 @@ def _number(text):
 
 def settings(results):
     """What each task is: parameters, gradients of a run, target, and how many runs stand in the file."""
-    head = both("任务", "Task"), both("参数", "Parameters"), both("每次训练的梯度数", "Gradients per run"), both("目标", "Target"), both("训练次数", "Runs")
+    head = (
+        both("任务", "Task"), both("参数", "Parameters"), both("每次训练的梯度数", "Gradients per run"),
+        both("目标", "Target"), both("训练次数", "Runs"),
+    )  # fmt: skip
     runs = [line["task"] for line in results.runs]
     made = results.made
     size = {task: results[task][results.methods[0]].parameters for task in results.tasks}
@@ -213,19 +217,22 @@ def glance(results):
 
 
 def standings(results, task):
-    """A task's table: what was chosen, what came of it, and how soon."""
-    digits, ties = TASKS[task][2], results.ties(task)
+    """A task's table: what was chosen, what came of it, and how soon; where losses look the same, the sooner is first."""
+    digits, ties, classes = TASKS[task][2], results.ties(task), task != "regression"
+
+    def place(name):
+        return float(f"{results[task][name].loss.mean():.{digits}f}"), results[task][name].steps.mean()
+
     rows = []
-    for name in results.ranking(task):
+    for name in sorted(results.methods, key=place):
         entry = results[task][name]
-        accuracy = [] if np.isnan(entry.accuracy).all() else [spread(100 * entry.accuracy, 1)]
         loss = _diverged(entry) or spread(entry.loss, digits)
-        row = f"<b>{loss} ≈</b>" if name in ties else loss, spread(entry.best, digits), *accuracy, _steps(entry)
-        rows.append((name, f"{entry.lr:g}", f"<code>{entry.knob}</code> {entry.value:g}", *row))
-    accuracy = [] if task == "regression" else [both("准确率 / %", "Accuracy / %")]
+        row = f"<b>{loss} ≈</b>" if name in ties else loss, _steps(entry), *([spread(100 * entry.accuracy, 1)] if classes else [])
+        rows.append((name, *row, f"{entry.best.mean():.{digits}f}", f"{entry.lr:g}", f"<code>{entry.knob}</code> {entry.value:g}"))
     head = (
-        both("方法", "Method"), both("学习率", "Rate"), both("另一个超参数", "The other knob"), both("最终测试损失", "Final test loss"),
-        both("途中最低", "Lowest on the way"), *accuracy, both("达标步数", "Steps to target"),
+        both("方法", "Method"), both("最终测试损失", "Final test loss"), both("达标步数", "Steps to target"),
+        *([both("准确率 / %", "Accuracy / %")] if classes else []), both("途中最低", "Lowest on the way"),
+        both("学习率", "Rate"), both("另一个超参数", "The other knob"),
     )  # fmt: skip
     return sortable(head, rows)
 
@@ -254,7 +261,7 @@ def _state(entry):
 def _diverged(entry):
     """In how many of the runs training diverged, if in any."""
     count = f"{entry.diverged}/{len(entry.loss)}"
-    return both(f"{count} 发散", f"{count} diverged") if entry.diverged else ""
+    return both(f"– （{count} 发散）", f"– ({count} diverged)") if entry.diverged else ""
 
 
 def _steps(entry):

@@ -117,27 +117,26 @@ STYLE = """\
 @media(max-width:560px){.ob-knob{align-items:end}.ob-knob label{display:block}}
 """
 
-# Turns the heads of a table's columns into buttons that put its rows in order: numbers by size, and what is none last.
+# Turns the heads of a table's columns into buttons that put its rows in order; what begins with a dash stays last.
 SORT = """
 document.querySelectorAll("table.ob-sort:not([data-ready])").forEach(table => {
   table.dataset.ready = "";
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
-  const worth = (row, i) => i ? parseFloat(row.cells[i].textContent.replace(/^[a-z_0-9]+ /i, "")) : row.cells[i].textContent.toLowerCase();
-  const order = (a, b) => Number.isNaN(a) || Number.isNaN(b) ? Number.isNaN(a) - Number.isNaN(b) : a < b ? -1 : a > b;
+  const compare = (a, b) => {
+    const x = parseFloat(a), y = parseFloat(b);
+    return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
+  };
   heads.forEach((head, i) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.style.cssText = "all:inherit;display:inline;padding:0;border:0;background:none;cursor:pointer;text-decoration:underline dotted";
     button.append(...head.childNodes);
-    button.addEventListener("focus", () => { button.style.outline = button.matches(":focus-visible") ? "2px solid" : "none"; });
-    button.addEventListener("blur", () => { button.style.outline = "none"; });
     head.append(button);
     button.addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") === "ascending";
+      const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
       heads.forEach(other => other.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const rows = [...body.rows].sort((a, b) => order(worth(a, i), worth(b, i)) * (down ? -1 : 1));
-      body.append(...rows);
+      head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+      const text = row => row.cells[i].textContent.trim(), none = row => text(row).startsWith("–");
+      body.append(...[...body.rows].sort((a, b) => none(a) - none(b) || sign * compare(text(a), text(b))));
     });
   });
 });
