@@ -39,7 +39,7 @@ zip: book
 bench: $(READY)
 	$(RUN) -m benchmarks
 
-# About an hour of one core; what was measured with the same settings stays, so that it may be stopped and started again.
+# Half an hour to an hour of one core; what was measured with the same settings stays, so that it may be stopped and started again.
 # Without the results there, everything is measured anew:  rm -r optimbook/lab/measured
 results: $(READY)
 	OMP_NUM_THREADS=1 $(RUN) -m benchmarks.results

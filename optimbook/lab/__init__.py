@@ -3,8 +3,7 @@
 The only part of the package that needs more than torch: ``pip install "optimbook[lab]"``.
 """
 
-from . import genealogy, springs
-from . import results, springs
+from . import genealogy, results, springs
 from .batches import flat, random_batches, rare_digit, watch
 from .cards import card
 from .checks import bound, compare
@@ -15,7 +14,7 @@ from .paths import draw_path, noise, path
 from .playground import play, playground
 from .races import race
 from .ranks import run_ranks
-from .results import measured
+from .results import Measured, measured
 from .setup import progress, start
 from .sliders import curve_slider, knob, path_slider
 from .starts import normed, steep, updates

@@ -80,7 +80,7 @@ class Entry:
 
 
 class Measured:
-    """What was measured: ``results[task][method]`` is an `Entry`.
+    """What was measured: ``results[task][method]`` holds the chosen hyperparameters, losses, curves and times of a method on a task.
 
     Attributes:
         made: the settings, and when and where it was measured.
