@@ -1,6 +1,6 @@
-"""One style sheet, and scripts that nobody waits for.
+"""One style sheet, and one script that nobody waits for.
 
-The themes would ask for eleven sheets and eight scripts before the first word is drawn, each a
+The themes would ask for eleven sheets and fourteen scripts before the first word is drawn, each a
 request of its own. Their files stay what they are: they are joined when the book is built, and
 PurgeCSS takes out the rules that no page of the book and no script can use, two thirds of them.
 """
@@ -13,49 +13,63 @@ from pathlib import Path
 import npm
 from sphinx.errors import ExtensionError
 
-SHEET = "style.css"
-THEME = ("basic.css", "styles/bootstrap.css", "styles/pydata-sphinx-theme.css")  # which its templates ask for by themselves
+SHEET, SCRIPT = "style.css", "script.js"
+STYLES = ("basic.css", "styles/bootstrap.css", "styles/pydata-sphinx-theme.css")  # which its templates ask for by themselves
+SCRIPTS = ("scripts/bootstrap.js", "scripts/pydata-sphinx-theme.js")
 IMPORT = re.compile(r'@import "[^"]+";\s*')  # of basic.css, which comes first
-ADDRESS = re.compile(rf'(?<=/{re.escape(SHEET)}\?v=)\w+')
+RELATIVE = re.compile(r"""url\((["']?)(?!["']|data:|#|/|\w+:)""")
+ADDRESS = re.compile(rf"(?<=/)({re.escape(SHEET)}|{re.escape(SCRIPT)})\?v=\w+")
 PURGE = npm.HOME / "purgecss" / "bin" / "purgecss.js"
 COMPOSED = ["bs-tooltip-auto"]  # classes that a script puts together from parts
-RELATIVE = re.compile(r"""url\((["']?)(?!["']|data:|#|/|\w+:)""")
 
 
 def setup(app):
-    app.connect("builder-inited", lambda app: app.add_css_file(SHEET))
+    app.connect("builder-inited", ask)
     app.connect("html-page-context", lighten, priority=900)
     app.connect("build-finished", finish, priority=900)  # the icons are known by then
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}
 
 
+def ask(app):
+    app.add_css_file(SHEET)
+    app.add_js_file(SCRIPT, defer="defer")
+
+
 def lighten(app, page, template, context, doctree):
-    if not hasattr(app, "sheets"):
-        named = sorted(context["css_files"], key=lambda sheet: sheet.priority)
-        app.sheets = [*THEME, *(sheet.filename.removeprefix("_static/") for sheet in named if not sheet.filename.endswith(SHEET))]
-        join(app)  # now, for the page's address of it holds its checksum
-    context["css_files"] = [sheet for sheet in context["css_files"] if sheet.filename.removeprefix("_static/") not in app.sheets]
-    # The theme's inline script is for its version switcher.
-    context["script_files"] = [script for script in context["script_files"] if script.filename]
-    for script in context["script_files"]:
-        script.attributes.setdefault("defer", "defer")
+    styles, scripts = (sorted(context[kind], key=lambda file: file.priority) for kind in ("css_files", "script_files"))
+    # What has no file is the theme's, for its version switcher.
+    scripts = [script for script in scripts if script.filename]
+    if not hasattr(app, "joined"):
+        app.joined = {SHEET: [*STYLES, *map(name, styles)], SCRIPT: [*SCRIPTS, *map(name, scripts)]}
+        join(app)  # now, for the page's address of a file holds its checksum
+    context["css_files"] = [style for style in styles if name(style) == SHEET or name(style) not in app.joined[SHEET]]
+    context["script_files"] = [script for script in scripts if name(script) == SCRIPT or name(script) not in app.joined[SCRIPT]]
+
+
+def name(file):
+    return file.filename.removeprefix("_static/")
 
 
 def join(app):
     static = Path(app.outdir) / "_static"
-    sheets = [name for name in app.sheets if (static / name).exists()]
-    (static / SHEET).write_text("\n".join(sheet(static, name) for name in sheets), encoding="utf8")
+    for whole, read, end in (SHEET, sheet, "\n"), (SCRIPT, script, "\n;\n"):
+        parts = [part for part in app.joined[whole] if part != whole and (static / part).exists()]
+        (static / whole).write_text(end.join(read(static, part) for part in parts), encoding="utf8")
 
 
-def sheet(static, name):
+def sheet(static, part):
     """A sheet whose addresses start from the folder of the joined one."""
-    folder = Path(name).parent.as_posix()
-    text = IMPORT.sub("", (static / name).read_text(encoding="utf8"))
+    folder = Path(part).parent.as_posix()
+    text = IMPORT.sub("", script(static, part))
     return text if folder == "." else RELATIVE.sub(rf"url(\1{folder}/", text)
 
 
+def script(static, part):
+    return (static / part).read_text(encoding="utf8")
+
+
 def finish(app, exception):
-    if exception or not hasattr(app, "sheets"):
+    if exception or not hasattr(app, "joined"):
         return
     join(app)
     purge(Path(app.outdir))
@@ -73,10 +87,10 @@ def purge(site):
 
 
 def refresh(site):
-    """The checksum in the sheet's address is that of the sheet as it is now, so that no reader keeps an old one."""
-    checksum = f"{zlib.crc32((site / '_static' / SHEET).read_bytes()):08x}"
+    """The checksums in the addresses are those of the files as they are now, so that no reader keeps an old one."""
+    checksum = {name: f"{zlib.crc32((site / '_static' / name).read_bytes()):08x}" for name in (SHEET, SCRIPT)}
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf8")
-        fresh = ADDRESS.sub(checksum, text)
+        fresh = ADDRESS.sub(lambda found: f"{found[1]}?v={checksum[found[1]]}", text)
         if fresh != text:
             page.write_text(fresh, encoding="utf8")

@@ -27,15 +27,28 @@ WATCH = """
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) if (!entry.hadRecentInput) shift += entry.value;
   }).observe({ type: "layout-shift", buffered: true });
+  const fontsAreThere = (article) => {
+    const fontOf = (node) => {
+      const { fontStyle, fontWeight, fontFamily } = getComputedStyle(node);
+      return [fontStyle, fontWeight, "1em", fontFamily].join(" ");
+    };
+    const letters = article.querySelectorAll(".katex-html span:not(:has(*))");
+    const below = [...letters].findIndex((letter) => letter.getBoundingClientRect().top > innerHeight);
+    const fonts = new Set([...letters].slice(0, below < 0 ? undefined : below).map(fontOf));
+    return document.fonts.check(fontOf(article), "“") && [...fonts].every((font) => document.fonts.check(font));
+  };
   const stands = () => {
     const article = document.querySelector("article.bd-article"), box = article?.getBoundingClientRect();
     if (!box || (box.bottom < innerHeight && document.readyState === "loading")) return false;
-    if (!performance.getEntriesByName("first-contentful-paint").length) return false;
-    const formula = article.querySelector(".katex-html");
-    const fonts = [...document.fonts].filter((font) => font.status === "loaded");
-    return document.fonts.status === "loaded" && (fonts.length > 0 || !formula || formula.getBoundingClientRect().top > innerHeight);
+    return document.fonts.status === "loaded" || fontsAreThere(article);
   };
-  const look = () => (stands() ? performance.mark("first-screen") : requestAnimationFrame(look));
+  // What stands when a frame begins has been drawn when the next one does.
+  let stood = false;
+  const look = (time) => {
+    if (stood) return performance.mark("first-screen", { startTime: time });
+    stood = stands();
+    requestAnimationFrame(look);
+  };
   requestAnimationFrame(look);
 })();
 """
@@ -98,7 +111,7 @@ def load(browser, address: str, slower: float = 1, **options) -> Load:
     trace = json.loads(browser.stop_tracing())["traceEvents"]
     own, rest = page.evaluate(WEIGH)
     words = own + sum(size for kind, size in rest if kind != "img")
-    clock = page.evaluate("performance.getEntriesByName('first-screen')[0].startTime")
+    clock = page.evaluate(CLOCK)
     walk(page)
     shift = page.evaluate("shift")
     context.close()
@@ -106,6 +119,7 @@ def load(browser, address: str, slower: float = 1, **options) -> Load:
     return Load(clock, busy(trace) * SLOWER / slower + network, words, sum(size for kind, size in rest if kind == "img"), shift)
 
 
+CLOCK = "Math.max(...['first-screen', 'first-contentful-paint'].map((name) => performance.getEntriesByName(name)[0].startTime))"
 WEIGH = """() => [
   performance.getEntriesByType("navigation")[0].encodedBodySize,
   performance.getEntriesByType("resource").map((entry) => [entry.initiatorType, entry.encodedBodySize]),
