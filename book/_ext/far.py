@@ -1,9 +1,7 @@
-"""The first screen of a long page is drawn in one go, and what stands far down when the reader comes near.
+"""What stands far down a long page is laid out when the reader comes near.
 
-A browser would draw the list of chapters, then two lines, then ten. It is told to wait for the
-section that begins below the first screen (see layout.html), which is sooner in the end. A section
-that begins some screens below the top gets the class ``far`` (see book.css) and the height that it
-is likely to have, so that the scroll bar is right from the start.
+A section that begins some screens below the top gets the class ``far`` (see book.css) and the
+height that it is likely to have, so that the scroll bar is right from the start.
 """
 
 import re
@@ -12,7 +10,6 @@ from docutils import nodes
 
 import pictures
 
-SCREEN = 900  # pixels from the top that are drawn in one go
 NEAR = 2500  # pixels from the top that are laid out at once: more than two screens
 LINE, CODE = 29, 21  # pixels of a line of text and of code
 WIDTH = 88  # letters in a line of text; a Chinese character is as wide as two
@@ -29,7 +26,6 @@ def mark(app, page, template, context, doctree):
     chapter = doctree and doctree.next_node(nodes.section)
     if not chapter:
         return
-    context["below_first_screen"] = first_below(chapter, app)
     above = 0
     for child in chapter.children:
         room = height(child, app)
@@ -38,24 +34,6 @@ def mark(app, page, template, context, doctree):
             style = f'class="far" style="contain-intrinsic-height: auto {round(room)}px"'
             context["body"] = context["body"].replace(opening, f"{opening[:-1]} {style}>", 1)
         above += room
-
-
-def first_below(chapter, app):
-    """The name of the first section that begins below the first screen, or None."""
-
-    def walk(parts, above):
-        for part in parts:
-            if isinstance(part, nodes.section):
-                if above > SCREEN:
-                    return part["ids"][0], above
-                found, above = walk(part.children, above)
-                if found:
-                    return found, above
-            else:
-                above += height(part, app)
-        return None, above
-
-    return walk(chapter.children, 0)[0]
 
 
 def height(node, app) -> float:
