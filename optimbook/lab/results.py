@@ -87,8 +87,9 @@ class Measured:
         runs: every run, as a dictionary of texts.
     """
 
-    def __init__(self, folder=FOLDER):
-        """``folder``: of `runs.csv`, `times.csv` and `made.json`."""
+    def __init__(self, folder=None):
+        """``folder``: of `runs.csv`, `times.csv` and `made.json`; the package's own if None."""
+        folder = FOLDER if folder is None else folder
         self.made = json.loads((folder / "made.json").read_text())
         self.runs = _lines(folder / "runs.csv")
         self.times = {(line["task"], line["method"]): line for line in _lines(folder / "times.csv")}
