@@ -69,7 +69,7 @@ const bookSearch = (() => {
     }, {
       tokenize: (lookup) => [lookup],
       boost: { names: 6, title: 4, also: 2, text: 1, code: 0.5 },
-      boostDocument: (id) => (pages[sections[id].page].minor ? 0.4 : 1),
+      boostDocument: (id) => (pages[sections[id].page].minor ? 0.2 : 1),
     });
   }
 
