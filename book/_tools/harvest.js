@@ -20,13 +20,14 @@
     image.loading = "eager";
   }
 
-  // Links between pages become links within the document; what is not printed is on the web.
+  // Links between pages become links within the document; what is not printed is on the web, and so is a setting
+  // of the playground, whose link has a question mark in its fragment.
   for (const link of article.querySelectorAll("a[href]")) {
     const [file, fragment] = link.href.split("#");
     if (!file.startsWith(site)) continue;
     const path = file.slice(site.length).split("?")[0];
     const target = anchors[path];
-    if (target) link.setAttribute("href", fragment ? `#${target}--${fragment}` : `#${target}`);
+    if (target && !fragment?.includes("?")) link.setAttribute("href", fragment ? `#${target}--${fragment}` : `#${target}`);
     else link.href = new URL(link.href.slice(site.length), address).href;
   }
   for (const node of article.querySelectorAll("[id]")) node.id = inside(node.id);

@@ -29,6 +29,7 @@ parts:
     chapters:
       - file: {CHAPTER}
       - file: glossary
+      - file: guide/playground
 """
 
 every_edition = pytest.mark.parametrize("edition", EDITIONS)
@@ -297,7 +298,7 @@ def test_the_pdfs_outline_is_the_books(pdf):
     titles = [entry.title for entry in reader.outline if not isinstance(entry, list)]
     assert titles == {"zh": ["目录", "优化之书", "调度器"], "en": ["Contents", "OptimBook", "Schedulers"]}[edition]
     chapters = [entry.title for entry in reader.outline[-1] if not isinstance(entry, list)]
-    assert chapters == [heading(edition, CHAPTER), heading(edition, "glossary")]
+    assert chapters == [heading(edition, path) for path in (CHAPTER, "glossary", "guide/playground")]
 
 
 def heading(edition, path):
@@ -331,7 +332,7 @@ def test_the_pdf_can_be_read_and_searched(pdf):
     text = "\n".join(page.extract_text() for page in reader.pages)
     assert not RADICALS.search(text)
     assert heading(edition, CHAPTER) in text
-    assert not re.search("展开代码|Show code|复制|Copy", text)
+    assert not re.search("^(展开代码|Show code|复制|Copy)$", text, re.MULTILINE)
     first = reader.get_destination_page_number(reader.named_destinations[f"/{CHAPTER.replace('/', '-')}"])
     chapter = "\n".join(page.extract_text() for page in reader.pages[first : first + 2])
     assert ("默认" in chapter) == (edition == "zh")  # the card's words are in one language
