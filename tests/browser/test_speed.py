@@ -1,7 +1,7 @@
 """What a page moves, what holds up its first line, how soon it stands, and whether it jumps.
 
-The time is the page's own part, which other work on the machine changes little (see slow.py), and
-the best of some loads; ``python -m benchmarks.pages`` tells the clock's too.
+The time is the clock's, or the page's own part of it where the machine has other work to do (see
+slow.py), and the best of some loads; ``python -m benchmarks.pages`` tells both.
 """
 
 import re
@@ -59,7 +59,8 @@ def test_a_page_is_light_and_nothing_jumps(browser, address, path):
 def test_the_first_screen_stands_within_a_second(browser, address, path):
     times = []
     while not times or (times[-1] > SOON and len(times) < LOADS):
-        times.append(slow.load(browser, f"{address}/{HEAVY[path]}/{path}.html").blame)
+        found = slow.load(browser, f"{address}/{HEAVY[path]}/{path}.html", slow.SLOWER)
+        times.append(min(found.clock, found.blame))
     assert times[-1] <= SOON, times
 
 
