@@ -4,6 +4,7 @@ The edition is the configuration value ``edition``; ``book/_tools/build.py`` bui
 the three of them beside each other.
 """
 
+import re
 from urllib.parse import urljoin
 
 from docutils import nodes
@@ -22,6 +23,7 @@ def setup(app):
     app.connect("source-read", translate_source)
     # Before Sphinx collects titles and anchors.
     app.connect("doctree-read", name_sections, priority=100)
+    app.connect("doctree-read", mark_english, priority=100)
     # Before the theme tries its templates.
     app.connect("html-page-context", link_editions, priority=100)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
@@ -47,11 +49,16 @@ def translate_source(app, docname, source):
     edition = app.config.edition
     cells, keep = (languages.markdown_cells(source[0]), languages.keep_notebook) if suffix == "ipynb" else (source, languages.keep)
     app.env.temp_data["anchors"] = {
-        pick(heading, edition): languages.slug(heading)
+        letters(pick(heading, edition)): languages.slug(heading)
         for cell in cells
         for heading in languages.headings(cell)
     }
     source[0] = keep(source[0], edition)
+
+
+def letters(title):
+    """What a title keeps from Markdown to the page: its quotes are turned there, and its formulas have lost their dollars."""
+    return re.sub(r"[\W_]", "", title)
 
 
 def name_sections(app, doctree):
@@ -61,11 +68,25 @@ def name_sections(app, doctree):
     taken = set()
     for section in doctree.findall(nodes.section):
         title = section.next_node(nodes.title).astext()
-        anchor = anchors.get(title)
+        anchor = anchors.get(letters(title))
         if anchor and anchor not in taken:
             section["ids"] = [anchor]
             taken.add(anchor)
             known[anchor] = (section.line, anchor, title)
+
+
+def mark_english(app, doctree):
+    """In ``中文 · English`` the second half has its language, for fonts and for voices."""
+    if app.config.edition != "both":
+        return
+    for title in list(doctree.findall(nodes.title)):
+        half = next((child for child in title if isinstance(child, nodes.Text) and languages.SEPARATOR in child), None)
+        if half is None:
+            continue
+        before, separator, after = half.partition(languages.SEPARATOR)
+        place = title.index(half)
+        english = nodes.inline("", "", nodes.Text(after), *title[place + 1:], classes=["language-en"])  # docutils makes it lang="en"
+        title[place:] = [nodes.Text(before + separator), english]
 
 
 def link_editions(app, pagename, templatename, context, doctree):

@@ -53,12 +53,19 @@ def keep(markdown: str, edition: str) -> str:
     text = HEADING.sub(lambda found: found[1] + pick(found[2], edition), text)
     text = SUMMARY.sub(lambda found: found[1] + pick(found[2], edition) + found[3], text)
     if edition == "both":
+        text = SUMMARY.sub(mark_english, text)
         text = PAIR.sub(r'<div class="pair">\n\n\g<0>\n\n</div>', text)
     else:
         # A passage stays one element, as its pair is: the switch finds the reader's place by it.
         text = DIV.sub(lambda found: f'<div class="passage">\n{found[2]}\n</div>' if found[1] == edition else "", text)
         text = SPAN.sub(lambda found: found[2] if found[1] == edition else "", text)
     return MARK.sub(lambda found: fences[int(found[1])], text)
+
+
+def mark_english(summary: re.Match) -> str:
+    """A found ``中文 · English`` with the language of its second half, as ``editions`` marks titles."""
+    zh, separator, en = summary[2].partition(SEPARATOR)
+    return f'{summary[1]}{zh}{separator}<span lang="en">{en}</span>{summary[3]}' if separator else summary[0]
 
 
 def headings(markdown: str) -> list[str]:

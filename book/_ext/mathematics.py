@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
 
 from docutils import nodes
 from sphinx.util import logging
@@ -18,6 +19,12 @@ import npm
 HOME = npm.HOME / "katex"
 CLOSING, OPENING = re.compile("^[，。；：、！？）”,.;:!?)]+"), re.compile("[（“(]+$")  # what no line begins with, and what none ends with
 FONTS = ("Main-Regular", "Math-Italic")  # of nearly every formula
+PIECE = '<span class="base">'  # KaTeX draws a formula as some of these; between them lines may break
+FORMULA_ENDS, FORMULA_GOES_ON = 3 * "</span>", '<span class="math"><span class="katex"><span class="katex-html" aria-hidden="true">'
+MATHML = "http://www.w3.org/1998/Math/MathML"
+MEANING = re.compile("<math.*?</math>", re.DOTALL)  # the formula for screen readers, beside the one that is drawn
+APPLY = "\u2061"  # between a function and what it is applied to
+SCRIPTS = {f"{{{MATHML}}}{name}" for name in ("msub", "msup", "msubsup")}
 OTHER_FONTS = re.compile(r',url\([^)]*\.(?:woff|ttf)\) format\("\w+"\)')
 
 # One line of JSON in, one line of JSON out.
@@ -38,6 +45,7 @@ require("readline").createInterface({ input: process.stdin }).on("line", (line) 
 
 def setup(app):
     npm.install()
+    ElementTree.register_namespace("", MATHML)
     app.add_html_math_renderer("katex", (visit_inline, None), (visit_display, None))
     app.connect("config-inited", choose_renderer)
     app.connect("builder-inited", copy_style)
@@ -66,10 +74,30 @@ def keep_together(app, doctree, page):
 def visit_inline(translator, node):
     formula = f'<span class="math">{render(translator, node, False)}</span>'
     before, after = (translator.encode(node.get(side, "")) for side in ("before", "after"))
-    whole = before + formula + after
-    in_one_piece = formula.count('class="base"') == 1  # a longer one may be broken, and has to be on a phone
-    translator.body.append(f'<span class="together">{whole}</span>' if in_one_piece and whole != formula else whole)
+    translator.body.append(hold_together(before, formula, after))
     raise nodes.SkipNode
+
+
+def hold_together(before, formula, after):
+    """The formula and the punctuation beside it, which stays in one line with the piece next to it.
+
+    A formula of many pieces may be broken between them, and has to be on a phone.
+    """
+    if not before and not after:
+        return formula
+    if formula.count(PIECE) <= 1:
+        return f'<span class="together">{before}{formula}{after}</span>'
+    if after:
+        rest, last = part(formula, -1)
+        return hold_together(before, rest, "") + hold_together("", last, after)
+    first, rest = part(formula, 1)
+    return hold_together(before, first, "") + rest
+
+
+def part(formula, place):
+    """A formula cut in two; what screen readers read stands in the first, and pieces are counted from it."""
+    opening, *pieces = formula.split(PIECE)
+    return PIECE.join([opening, *pieces[:place]]) + FORMULA_ENDS, PIECE.join([FORMULA_GOES_ON, *pieces[place:]])
 
 
 def visit_display(translator, node):
@@ -90,7 +118,17 @@ def render(translator, node, display):
         # Building with -W makes this an error that names the page.
         logging.getLogger(__name__).warning("%s", answer["error"], location=node)
         return translator.encode(node.astext())
-    return answer["html"].replace("\nMM", "\nM")  # KaTeX's tall floors have a letter too many in their paths
+    html = answer["html"].replace("\nMM", "\nM")  # KaTeX's tall floors have a letter too many in their paths
+    return MEANING.sub(without_applied_names, html) if APPLY in html else html
+
+
+def without_applied_names(match):
+    r"""In $T_{\max}$ the index is a name, but KaTeX applies it to what follows, and so gives ``msub`` three parts."""
+    formula = ElementTree.fromstring(match[0])
+    for script in (node for node in formula.iter() if node.tag in SCRIPTS):
+        for sign in [node for node in script if node.text == APPLY]:
+            script.remove(sign)
+    return ElementTree.tostring(formula, encoding="unicode")
 
 
 def name_fonts(app, page, template, context, doctree):

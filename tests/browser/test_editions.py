@@ -37,6 +37,34 @@ def test_the_switch_keeps_the_section(visit, site):
 
 
 @pytest.mark.parametrize("path", PAGES)
+def test_a_section_has_one_address_in_every_edition(visit, path):
+    addresses = {edition: visit(f"{edition}/{path}.html").locator("section[id]").evaluate_all("all => all.map((node) => node.id)")
+                 for edition in EDITIONS}
+    assert addresses["zh"] == addresses["en"] == addresses["both"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_english_half_of_a_title_is_marked(visit, path):
+    titles = visit(f"both/{path}.html").locator("section > :is(h1, h2, h3, h4), .bd-article summary")
+    unmarked = titles.evaluate_all("""all => all.filter((node) => node.textContent.includes(" · "))
+      .filter((node) => node.querySelectorAll(":scope > span[lang=en], :scope > p > span[lang=en]").length !== 1).map((node) => node.textContent)""")
+    assert unmarked == []
+
+
+@pytest.mark.parametrize(("edition", "width"), [("zh", 390), ("zh", 1440), ("en", 1440)])
+def test_a_link_from_elsewhere_leads_to_its_section(visit, edition, width):
+    size = {"viewport": {"width": width, "height": 900}}
+    address = f"{edition}/algorithms/adam.html"
+    sections = visit(address, **size).locator("section section[id]").evaluate_all("all => all.map((node) => node.id)")
+    tops = {}
+    for section in sections:
+        page = visit(f"{address}#{section}", **size)
+        tops[section] = page.evaluate("([id]) => document.getElementById(id).firstElementChild.getBoundingClientRect().top", [section])
+        page.context.close()
+    assert {section: top for section, top in tops.items() if not 0 < top < 150} == {}
+
+
+@pytest.mark.parametrize("path", PAGES)
 def test_search_engines_find_the_twins(visit, path):
     links = {}
     for edition in EDITIONS:

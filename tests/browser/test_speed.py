@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from . import slow
-from .conftest import EDITIONS, PAGES, SITE
+from .conftest import EDITIONS, PAGES, ROOT, SITE
 
 WEIGHT = 600e3  # bytes before the pictures
 SHIFT = 0.05
@@ -18,6 +18,14 @@ SOON, LOADS = 1000, 10  # ms, and of how many loads one has to make it
 HEAVY = {"algorithms/nesterov": "en", "algorithms/adamw": "both", "algorithms/adam": "zh", "scale/zero": "both", "intro": "zh"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 FONTS = re.compile(r"url\(([^)]*\.woff2)\)")
+
+SELECTORS = """css => {
+  const sheet = new CSSStyleSheet(), found = [];
+  const walk = (rules) => [...rules].forEach((rule) => { if (rule.selectorText) found.push(rule.selectorText); if (rule.cssRules) walk(rule.cssRules); });
+  sheet.replaceSync(css);
+  walk(sheet.cssRules);
+  return found;
+}"""
 
 every_page = pytest.mark.parametrize("path", PAGES)
 every_edition = pytest.mark.parametrize("edition", EDITIONS)
@@ -88,3 +96,11 @@ def test_what_a_page_asks_for(edition, path):
     assert set(preloaded) <= set(fonts)
     weight = sum(len(slow.zipped(file)) for file in files) + sum(len(slow.zipped(font)) for font in preloaded)
     assert weight < WEIGHT / 2  # the other half is for what a page draws in other fonts, and adds by itself
+
+
+def test_the_sheet_keeps_every_rule_of_ours(visit):
+    """PurgeCSS takes away what no page needs; a lone ``:focus-visible`` it takes for such."""
+    page = visit("zh/intro.html")
+    selectors = lambda sheet: set(page.evaluate(SELECTORS, sheet.read_text(encoding="utf8")))
+    ours = set.union(*(selectors(sheet) for sheet in (ROOT / "book" / "_static").glob("*.css")))
+    assert ours - set.union(*(selectors(SITE / edition / "_static" / "style.css") for edition in EDITIONS)) == set()

@@ -62,7 +62,7 @@ def test_two_passages_in_one_cell_are_two_pairs():
     assert kept.count('<div class="pair">') == 2
 
 
-@pytest.mark.parametrize(("edition", "shown"), [("zh", "解答"), ("en", "Solution"), ("both", "解答 · Solution")])
+@pytest.mark.parametrize(("edition", "shown"), [("zh", "解答"), ("en", "Solution"), ("both", '解答 · <span lang="en">Solution</span>')])
 def test_summaries_and_words_of_tables(edition, shown):
     assert f"<summary>{shown}</summary>" in languages.keep("<summary>解答 · Solution</summary>", edition)
     row = '| <span lang="zh">步</span> <span lang="en">step</span> |'
