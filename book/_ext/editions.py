@@ -76,7 +76,7 @@ def name_sections(app, doctree):
 
 
 def mark_english(app, doctree):
-    """In ``中文 · English`` the second half has its language, for fonts and for voices."""
+    """In ``中文 · English`` the second half has its language, as ``languages.tagged`` gives it elsewhere."""
     if app.config.edition != "both":
         return
     for title in list(doctree.findall(nodes.title)):

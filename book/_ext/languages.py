@@ -53,7 +53,7 @@ def keep(markdown: str, edition: str) -> str:
     text = HEADING.sub(lambda found: found[1] + pick(found[2], edition), text)
     text = SUMMARY.sub(lambda found: found[1] + pick(found[2], edition) + found[3], text)
     if edition == "both":
-        text = SUMMARY.sub(mark_english, text)
+        text = SUMMARY.sub(lambda found: found[1] + tagged(found[2]) + found[3], text)
         text = PAIR.sub(r'<div class="pair">\n\n\g<0>\n\n</div>', text)
     else:
         # A passage stays one element, as its pair is: the switch finds the reader's place by it.
@@ -62,10 +62,10 @@ def keep(markdown: str, edition: str) -> str:
     return MARK.sub(lambda found: fences[int(found[1])], text)
 
 
-def mark_english(summary: re.Match) -> str:
-    """A found ``中文 · English`` with the language of its second half, as ``editions`` marks titles."""
-    zh, separator, en = summary[2].partition(SEPARATOR)
-    return f'{summary[1]}{zh}{separator}<span lang="en">{en}</span>{summary[3]}' if separator else summary[0]
+def tagged(text: str) -> str:
+    """``中文 · English`` in HTML, with the language of the second half, for fonts and for voices."""
+    zh, separator, en = text.partition(SEPARATOR)
+    return f'{zh}{separator}<span lang="en">{en}</span>' if separator else text
 
 
 def headings(markdown: str) -> list[str]:

@@ -18,7 +18,7 @@ from sphinx.util.nodes import make_refnode
 
 import chapters
 import entries
-from languages import pick
+from languages import pick, tagged
 
 FOLDER = "reference/"
 CONFIG = {
@@ -203,7 +203,7 @@ def rule_nodes(app, obj):
         en += f", where {' and '.join(raised)} {'is' if len(raised) == 1 else 'are'} not 0"
     found = [nodes.rubric("", pick(f"{zh} · {en}", app.config.edition)), nodes.math_block("", rule.latex(**values))]
     found += state_nodes(app, obj)
-    summary = pick("规则的源代码 · Source of the rule", app.config.edition)
+    summary = tagged(pick("规则的源代码 · Source of the rule", app.config.edition))
     source = nodes.literal_block(rule.source.strip(), rule.source.strip(), language="python")
     return [*found, raw(f"<details><summary>{summary}</summary>"), source, raw("</details>")]
 

@@ -45,7 +45,7 @@ def test_a_section_has_one_address_in_every_edition(visit, path):
 
 @pytest.mark.parametrize("path", PAGES)
 def test_the_english_half_of_a_title_is_marked(visit, path):
-    titles = visit(f"both/{path}.html").locator("section > :is(h1, h2, h3, h4), .bd-article summary")
+    titles = visit(f"both/{path}.html").locator("section > :is(h1, h2, h3, h4), .bd-article details:not(.hide) > summary")
     unmarked = titles.evaluate_all("""all => all.filter((node) => node.textContent.includes(" · "))
       .filter((node) => node.querySelectorAll(":scope > span[lang=en], :scope > p > span[lang=en]").length !== 1).map((node) => node.textContent)""")
     assert unmarked == []
