@@ -18,7 +18,7 @@ STICKING_OUT = """() => [...document.querySelectorAll("body *")]
     return true;
   }).map((node) => node.outerHTML.slice(0, 120))"""
 
-# Firefox draws no such part of a formula, and nobody knows what a voice makes of it.
+# Firefox reports such a part of a formula as invalid markup, and nobody knows what a voice makes of it.
 ILL_FORMED = """() => Object.entries({ msub: 2, msup: 2, msubsup: 3, munder: 2, mover: 2, munderover: 3, mfrac: 2, mroot: 2 })
   .flatMap(([name, parts]) => [...document.querySelectorAll(name)].filter((node) => node.children.length !== parts))
   .map((node) => node.outerHTML)"""
